@@ -5,10 +5,11 @@ use crate::{filter::Filter, schedule::Schedule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-/// How an adapter is to reach one place: its name and its settings.
-#[derive(Clone, PartialEq, Debug)]
+/// How an adapter is to reach one place: its name and its settings. `Debug` leaves the settings out:
+/// they may hold resolved secrets.
+#[derive(Clone, PartialEq)]
 pub struct Transport {
     /// Catalogue name of the adapter, for example `file`.
     pub adapter: SmolStr,
@@ -16,6 +17,12 @@ pub struct Transport {
     pub address: String,
     /// The adapter's own settings, checked against its schema.
     pub settings: serde_json::Value,
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").field("adapter", &self.adapter).field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 /// A pipeline as it is used at one place: stages with their components.

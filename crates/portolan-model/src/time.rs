@@ -2,7 +2,8 @@
 //! the precision of the reference product's date-time properties (seven fractional digits).
 //! Reading the clock is the shell's work.
 
-use jiff::{Timestamp as Jiff, Unit, tz::TimeZone};
+use jiff::{Timestamp as Jiff, Unit};
+pub use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 
