@@ -2,7 +2,7 @@
 
 use crate::query::{Event, Selection};
 use portolan_model::{
-    BatchId, InstanceId, Message, SmolStr, Timestamp,
+    BatchId, BodyId, InstanceId, Message, SmolStr, Timestamp,
     instance::{Failure, Instance, MessageForm, Progress},
 };
 use std::sync::Arc;
@@ -130,6 +130,9 @@ pub enum Operation {
         /// Key.
         key: String,
     },
+    /// Removes a stored body that no message owns: what was streamed in for a message that was then
+    /// not published. Changes nothing for a body that a message owns.
+    DiscardBody(BodyId),
     /// Adds a line to the event log.
     Event(Event),
     /// Moves the store to a new artifact epoch.
