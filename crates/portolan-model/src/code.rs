@@ -87,6 +87,7 @@ codes! {
     FILE_NOT_REMOVED = "PTL0303", "A received file cannot be removed", None;
     FILE_LOCKED = "PTL0304", "A file cannot be read", None;
     LISTENER_FAILED = "PTL0305", "A listener cannot be opened", None;
+    FILE_EMPTY = "PTL0306", "An empty file was deleted without processing", None;
     STORE_FULL = "PTL0401", "The disk of the MessageBox is full", Some(0xC0C0_1623);
     STORE_FAILED = "PTL0402", "The MessageBox cannot write", Some(0xC0C0_1623);
     STORE_RECOVERED = "PTL0403", "The MessageBox works again", None;

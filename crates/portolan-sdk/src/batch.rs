@@ -97,6 +97,14 @@ pub enum SourceNotice {
     },
     /// The source works again.
     Recovered,
+    /// Something about one item of the source (a file that cannot be removed); the source goes on and
+    /// its state does not change. The adapter says it once for each item, so every notice is logged.
+    Item {
+        /// Code with a page.
+        code: Code,
+        /// In words, with path or address.
+        message: String,
+    },
 }
 
 /// The engine as a receive adapter sees it.

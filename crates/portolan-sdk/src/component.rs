@@ -5,7 +5,6 @@ use crate::{body::Body, error::ComponentError, schema::Schemas};
 use portolan_model::{Context, SmolStr, artifact::Stage, time::TimeZone};
 use std::sync::Arc;
 
-
 /// A message inside a pipeline: its context and parts, with bodies as streams.
 #[derive(Debug)]
 pub struct PipelineMessage {
@@ -34,7 +33,11 @@ impl PipelineMessage {
     /// A message of one body part.
     #[must_use]
     pub fn of_body(context: Context, body: Body) -> Self {
-        Self { context, parts: vec![PipelinePart { name: SmolStr::new_static("body"), content_type: None, charset: None, body }], body_index: 0 }
+        Self {
+            context,
+            parts: vec![PipelinePart { name: SmolStr::new_static("body"), content_type: None, charset: None, body }],
+            body_index: 0,
+        }
     }
 
     /// The body part, if there is one.

@@ -12,14 +12,17 @@ pub mod error;
 pub mod map;
 pub mod registry;
 pub mod schema;
+pub mod submit;
 
 pub use adapter::{Adapter, AdapterSpec, Checked, Direction, OutboundMessage, Problem, ReceiveAdapter, SendAdapter, Setup, Stop};
 pub use batch::{BatchOperation, BatchOutcome, InboundMessage, OperationStatus, Proxy, SourceNotice, TransportProxy};
 pub use body::{Body, BodySource};
 pub use component::{
-    Assembler, ComponentFactory, ComponentSpec, Disassembler, General, Outcome, PipelineContext, PipelineMessage, PipelinePart, Prepared, StageComponent,
+    Assembler, ComponentFactory, ComponentSpec, Disassembler, General, Outcome, PipelineContext, PipelineMessage, PipelinePart, Prepared,
+    StageComponent,
 };
 pub use error::{AdapterError, ComponentError, Retry};
 pub use map::Map;
 pub use registry::Registry;
 pub use schema::{DocumentSpec, PromotedField, PropertySpec, Schemas};
+pub use submit::submit_or_suspend;
