@@ -66,11 +66,31 @@ impl fmt::Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.property, self.operator)?;
         match &self.value {
-            Some(Value::String(text)) => write!(f, " \"{text}\""),
+            Some(Value::String(text)) => write!(f, " {}", quoted(text)),
+            Some(Value::DateTime(moment)) => write!(f, " \"{moment}\""),
             Some(value) => write!(f, " {value}"),
             None => Ok(()),
         }
     }
+}
+
+/// A string literal as `portolan_engine::filter` reads it back: in double quotes, with `\"`, `\\`,
+/// `\n`, `\r`, `\t` and `\u{…}` for what would be misread.
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_control() => out.push_str(&c.escape_unicode().to_string()),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// An OR of AND-groups. No groups: the filter matches nothing.

@@ -123,7 +123,9 @@ pub struct Property {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PropertyError {
     /// A promoted value is longer than [`PROMOTED_TEXT_MAX`] characters.
-    #[error("property {name} cannot be promoted: its value has {length} characters, at most {PROMOTED_TEXT_MAX} are allowed. Write it instead of promoting it, or promote a shorter field")]
+    #[error(
+        "property {name} cannot be promoted: its value has {length} characters, at most {PROMOTED_TEXT_MAX} are allowed. Write it instead of promoting it, or promote a shorter field"
+    )]
     TooLong {
         /// The property.
         name: Name,
@@ -171,7 +173,11 @@ impl Context {
 
     /// Sets a distinguished field, named by its XPath.
     pub fn distinguish(&mut self, xpath: &str, text: &str) {
-        self.set(Property { name: Name::new(SmolStr::new_static(DISTINGUISHED), xpath), value: Value::string(text), kind: Kind::Distinguished });
+        self.set(Property {
+            name: Name::new(SmolStr::new_static(DISTINGUISHED), xpath),
+            value: Value::string(text),
+            kind: Kind::Distinguished,
+        });
     }
 
     /// Removes a property; returns it if it was there.
@@ -200,6 +206,12 @@ impl Context {
     /// All properties in order of name.
     pub fn iter(&self) -> impl Iterator<Item = &Property> {
         self.0.iter()
+    }
+
+    /// All properties in order of name, for readers that keep positions.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Property] {
+        &self.0
     }
 
     /// The properties that take part in routing.

@@ -2,8 +2,8 @@
 //! the precision of the reference product's date-time properties (seven fractional digits).
 //! Reading the clock is the shell's work.
 
-use jiff::{Timestamp as Jiff, Unit};
 pub use jiff::tz::TimeZone;
+use jiff::{Timestamp as Jiff, Unit};
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 
@@ -25,8 +25,7 @@ impl Timestamp {
     /// As a `jiff` timestamp; moments outside jiff's range are clamped to it.
     #[must_use]
     pub fn to_jiff(self) -> Jiff {
-        Jiff::from_nanosecond(i128::from(self.0) * 100)
-            .unwrap_or(if self.0 < 0 { Jiff::MIN } else { Jiff::MAX })
+        Jiff::from_nanosecond(i128::from(self.0) * 100).unwrap_or(if self.0 < 0 { Jiff::MIN } else { Jiff::MAX })
     }
 
     /// This moment and `duration` later; saturates.

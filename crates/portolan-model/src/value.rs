@@ -179,11 +179,14 @@ impl Value {
         })
     }
 
-    fn as_f64(&self) -> Option<f64> {
+    /// The value as a floating-point number, for every number type. Equal numbers give the same
+    /// result whatever their type and scale, so that it can serve as the key of an index.
+    #[must_use]
+    pub fn as_f64(&self) -> Option<f64> {
         match self {
             Self::Single(v) => Some(f64::from(*v)),
             Self::Double(v) => Some(*v),
-            _ => self.as_decimal()?.to_f64(),
+            _ => self.as_decimal()?.normalize().to_f64(),
         }
     }
 
@@ -210,11 +213,16 @@ impl fmt::Display for Value {
             Self::Int32(v) => v.fmt(f),
             Self::UInt32(v) => v.fmt(f),
             Self::Decimal(v) => v.fmt(f),
-            Self::Single(v) => v.fmt(f),
-            Self::Double(v) => v.fmt(f),
+            Self::Single(v) => write_float(f, f64::from(*v), v),
+            Self::Double(v) => write_float(f, *v, v),
             Self::DateTime(v) => v.fmt(f),
         }
     }
+}
+
+/// XML Schema writes infinity its own way; everything else as Rust does.
+fn write_float(f: &mut fmt::Formatter<'_>, number: f64, text: &dyn fmt::Display) -> fmt::Result {
+    if number.is_infinite() { f.write_str(if number > 0.0 { "INF" } else { "-INF" }) } else { text.fmt(f) }
 }
 
 fn parse_float(text: &str) -> Option<f64> {
@@ -308,6 +316,7 @@ mod tests {
     fn out_of_range_and_odd_numbers_are_refused() {
         assert_eq!(read(ValueType::Byte, "256"), None);
         assert_eq!(read(ValueType::Double, "infinity"), None);
+        assert_eq!(read(ValueType::Double, "-INF").as_deref(), Some("-INF"));
         assert_eq!(read(ValueType::Int32, "+7").as_deref(), Some("7"));
         assert_eq!(read(ValueType::Boolean, "yes"), None);
     }
