@@ -6,12 +6,17 @@
 //! [`Durability::Sync`] survives the loss of power; a body is stored once however many subscribers
 //! it has; repeating a batch id changes nothing; nothing here decides policy.
 
+pub mod ask;
 pub mod batch;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod error;
+pub mod memory;
 pub mod port;
 pub mod query;
 
-pub use batch::{Action, Batch, Durability, NewInstance, Operation, Receipt};
+pub use batch::{Action, BATCHES_REMEMBERED, Batch, Durability, NewInstance, Operation, Receipt};
 pub use error::{StoreError, StoreErrorKind};
+pub use memory::MemoryStore;
 pub use port::{Capabilities, Changes, Claim, Claimed, Health, MessageBox, Work};
-pub use query::{Answer, Event, EventRecord, Query, Selection, ServiceCount, Severity, StateFilter};
+pub use query::{Answer, EVENTS_KEPT, Event, EventRecord, Position, Query, Selection, ServiceCount, Severity, StateFilter};

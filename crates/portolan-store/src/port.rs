@@ -24,26 +24,32 @@ pub trait MessageBox: Send + Sync + 'static {
     /// [`StoreError`]; unless its kind is `AnswerLost`, nothing was applied.
     async fn commit(&self, batch: Batch) -> Result<Receipt, StoreError>;
 
-    /// Claims work of one service: ready instances and scheduled ones that are due, by priority, then
-    /// by age. Claimed instances are given to nobody else until completed, rescheduled, suspended or
-    /// released; a restart releases all claims of the process that died.
+    /// Claims work of one service: ready instances (whatever their `due`) and scheduled ones that are
+    /// due, by priority (1 first), then by `due`, then in the order in which they were published.
+    /// Claimed instances are given to nobody else until completed, rescheduled, suspended or released;
+    /// a restart releases all claims of the process that died. A claim does not change the instance: a
+    /// scheduled one stays scheduled.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be read.
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError>;
 
     /// Stores a piece of a large body. Pieces come in order of `sequence` from 0; a piece may be
-    /// written again after an unknown outcome. A body that no message owns disappears when the store
-    /// is next opened.
+    /// written again after an unknown outcome and replaces what it was. Pieces become durable with the
+    /// commit that publishes their message, at the latest. A body that no message owns disappears when
+    /// the store is next opened, or with [`crate::Operation::DiscardBody`].
     ///
     /// # Errors
-    /// [`StoreError`]; the piece is then not stored.
+    /// [`StoreError`]; the piece is then not stored. `Invalid` when a piece before it is missing, or a
+    /// message owns the body already.
     async fn put_chunk(&self, body: BodyId, sequence: u32, bytes: Bytes) -> Result<(), StoreError>;
 
-    /// Reads up to `max` bytes of a stored body from `offset`; empty at its end.
+    /// Reads up to `max` bytes of a stored body from `offset`: at least one byte before its end (a read
+    /// may stop at the end of a piece), none at or after it. Also reads a body that is still being
+    /// written. The length in `body` is not looked at.
     ///
     /// # Errors
-    /// `NotFound` when there is no such body, `Corrupt` when a piece fails its checksum.
+    /// `NotFound` when there is no such body (or no piece of it yet), `Corrupt` when a piece fails its checksum.
     async fn read_body(&self, body: BodyRef, offset: u64, max: usize) -> Result<Bytes, StoreError>;
 
     /// Answers a question.
@@ -53,13 +59,15 @@ pub trait MessageBox: Send + Sync + 'static {
     async fn query(&self, query: Query) -> Result<Answer, StoreError>;
 
     /// Health, and a number that grows when work may have become ready by other ways than the
-    /// caller's own publications (an operator's resume, another host instance).
+    /// caller's own claimed publications: instances published ready or scheduled and not claimed, an
+    /// operator's resume, another host instance. Never by repeating a batch, nor by a claim given back.
     fn changes(&self) -> watch::Receiver<Changes>;
 
     /// What this implementation can do.
     fn capabilities(&self) -> Capabilities;
 
-    /// Makes everything durable and lets go of the storage. Later calls fail with `Closed`.
+    /// Makes everything durable and lets go of the storage. Later calls fail with `Closed`, but closing
+    /// again is no error.
     ///
     /// # Errors
     /// [`StoreError`] when the last write fails.
@@ -91,7 +99,8 @@ pub struct Work {
 pub struct Claimed {
     /// The work.
     pub work: Vec<Work>,
-    /// When fewer than asked for: the moment the next scheduled instance becomes due.
+    /// When fewer than asked for: the moment the next unclaimed scheduled instance of the service
+    /// becomes due.
     pub next_due: Option<Timestamp>,
 }
 
