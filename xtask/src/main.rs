@@ -1,2 +1,60 @@
-//! Developer tasks.
-fn main() {}
+//! Developer tasks, run as `cargo xtask <task>`. Nothing here is part of the product, and nothing here
+//! may change a file that a person wrote, except between the markers of generated sections.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod ci;
+mod deps;
+mod docs;
+mod licences;
+mod repo;
+mod setup;
+mod step;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+Usage: cargo xtask <task>
+
+  test [ARGS]        set up what the tests need, then run every test (ARGS go to cargo test)
+  setup              install what the tests need, or say what to install
+  ci [--keep-going] [--without-tests]
+                     everything that must hold before a change is merged
+  tidy               house rules the compiler does not check
+  deps               crate directions, purity, licences, banned crates
+  docs [--check]     write the generated reference pages, or fail when they are stale
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let rest: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+    let done = match arguments.first().map(String::as_str) {
+        Some("test") => ci::test(&rest),
+        Some("setup") => only(&rest, &[]).and_then(|()| setup::run()),
+        Some("ci") => only(&rest, &["--keep-going", "--without-tests"]).and_then(|()| ci::run(&rest)),
+        Some("tidy") => only(&rest, &[]).and_then(|()| tidy::run()),
+        Some("deps") => only(&rest, &[]).and_then(|()| deps::run()),
+        Some("docs") => only(&rest, &["--check"]).and_then(|()| docs::run(rest.contains(&"--check"))),
+        Some("help" | "--help" | "-h") => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        Some(other) => Err(format!("there is no task \"{other}\"\n\n{USAGE}")),
+        None => Err(USAGE.to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{}", message.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Refuses arguments a task does not know: a mistyped `--chek` must not pass for a check.
+fn only(given: &[&str], known: &[&str]) -> Result<(), String> {
+    match given.iter().find(|argument| !known.contains(argument)) {
+        Some(unknown) => Err(format!("this task does not know \"{unknown}\"\n\n{USAGE}")),
+        None => Ok(()),
+    }
+}

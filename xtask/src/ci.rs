@@ -1,0 +1,38 @@
+//! Everything that must hold before a change is merged, in the order that fails soonest.
+
+use crate::{deps, docs, setup, step, tidy};
+use step::Steps;
+
+/// `cargo xtask ci`.
+pub fn run(arguments: &[&str]) -> Result<(), String> {
+    let mut steps = Steps::new(arguments.contains(&"--keep-going"));
+    steps.run("format", || step::cargo(&["fmt", "--all", "--check"]));
+    steps.run("tidy", tidy::run);
+    steps.run("dependencies", deps::run);
+    steps.run("generated documentation", || docs::run(true));
+    if step::exists("cargo-deny") {
+        steps.run("cargo-deny", || step::cargo(&["deny", "check", "licenses", "bans", "sources"]));
+    } else {
+        steps.skip("cargo-deny", "not installed; `cargo xtask deps` checked licences and bans");
+    }
+    steps.run("lints", || step::cargo(&["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]));
+    steps.run("code documentation", || {
+        step::program_with(
+            &step::cargo_path(),
+            &["doc", "--quiet", "--locked", "--workspace", "--no-deps", "--document-private-items"],
+            &[("RUSTDOCFLAGS", "-D warnings")],
+        )
+    });
+    if !arguments.contains(&"--without-tests") {
+        steps.run("tests", || test(&[]));
+    }
+    steps.finish()
+}
+
+/// `cargo xtask test`: sets up, then runs every test.
+pub fn test(arguments: &[&str]) -> Result<(), String> {
+    setup::run()?;
+    let mut all = vec!["test", "--locked", "--workspace"];
+    all.extend(arguments);
+    step::cargo(&all)
+}
