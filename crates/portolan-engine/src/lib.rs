@@ -11,6 +11,6 @@
 pub mod index;
 mod interval;
 // pub mod routing;
-// pub mod schedule;
+pub mod schedule;
 pub mod subscription;
 mod table;
