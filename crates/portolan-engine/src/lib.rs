@@ -6,11 +6,12 @@
 //! states are arguments; every decision is a value that the shell carries out. So the same input gives
 //! the same decision in production, in a test and in a replayed simulation.
 
-// pub mod delivery;
-// mod explain;
+pub mod delivery;
+mod explain;
 pub mod index;
 mod interval;
-// pub mod routing;
+pub mod routing;
 pub mod schedule;
 pub mod subscription;
 mod table;
+pub mod waiting;

@@ -1,5 +1,6 @@
 //! The predicate index finds exactly what looking at every filter finds, and its effort does not grow
 //! with the number of filters.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use portolan_engine::{
     index::{Effort, Scratch, SubscriptionIndex},
@@ -115,8 +116,10 @@ fn compare(property: usize, operator: Operator, number: i32) -> Statement {
     Statement { property: name(property), operator, value: Some(Value::Int32(number)) }
 }
 
+type Shape = fn(usize, usize) -> Filter;
+
 /// The shapes in which many filters come: each gives filter number `n` of `count`.
-const SHAPES: &[(&str, fn(usize, usize) -> Filter)] = &[
+const SHAPES: &[(&str, Shape)] = &[
     ("one property, a value each", |n, _| equal(&[(0, format!("V{n}"))])),
     ("all share the message type, a value each", |n, _| equal(&[(1, "Order".into()), (0, format!("V{n}"))])),
     ("two properties, every combination", |n, count| {
