@@ -24,6 +24,8 @@ pub enum StoreErrorKind {
     Closed,
     /// The batch itself is wrong: a bug in the caller.
     Invalid,
+    /// The storage was written by a newer version of the program.
+    Newer,
 }
 
 /// A failure of the store.
@@ -49,6 +51,7 @@ impl StoreError {
             StoreErrorKind::Corrupt => code::STORE_CORRUPT,
             StoreErrorKind::NotFound => code::NOT_FOUND,
             StoreErrorKind::Closed => code::STORE_LOCKED,
+            StoreErrorKind::Newer => code::STORE_VERSION,
             _ => code::STORE_FAILED,
         }
     }
