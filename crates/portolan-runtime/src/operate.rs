@@ -11,6 +11,7 @@ use crate::{
     resubmit::{self, Refusal},
     server::{Server, state_text},
 };
+use portolan_engine::waiting::{Release, Which, may_go, on_group_started, on_port_started};
 use portolan_model::{
     InstanceId, Message, MessageId, SmolStr,
     artifact::PortState,
@@ -18,7 +19,7 @@ use portolan_model::{
     instance::{Instance, MessageForm, ServiceClass},
 };
 use portolan_sdk::BodySource;
-use portolan_store::{Action, Durability, NewInstance, Operation, Selection, Severity, StateFilter, StoreError, ask};
+use portolan_store::{Action, Durability, NewInstance, Operation, Position, Selection, Severity, StateFilter, StoreError, ask};
 use std::sync::Arc;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -185,9 +186,8 @@ impl Server {
             choices.send_ports.insert(name.into(), next);
         };
         self.choose(format!("send_port/{name}"), state_text(next), name, choose).await?;
-        if next == PortState::Started && state != PortState::Started {
-            self.resume_captured(&[name.into()]).await?;
-        }
+        let releases = on_port_started(&self.core.deployment().table, name).into_iter().collect();
+        self.release(releases).await.map_err(|error| refused(&error))?;
         Ok(next)
     }
 
@@ -207,10 +207,8 @@ impl Server {
             choices.groups.insert(name.into(), next);
         };
         self.choose(format!("send_port_group/{name}"), state_text(next), name, choose).await?;
-        if next == PortState::Started && state != PortState::Started {
-            let started: Vec<SmolStr> = members.into_iter().filter(|m| deployment.port_state(m) == Some(PortState::Started)).collect();
-            self.resume_captured(&started).await?;
-        }
+        let releases = on_group_started(&self.core.deployment().table, name);
+        self.release(releases).await.map_err(|error| refused(&error))?;
         Ok(next)
     }
 
@@ -309,18 +307,38 @@ impl Server {
         Ok((found, message))
     }
 
-    async fn resume_captured(&self, ports: &[SmolStr]) -> Result<(), Refusal> {
-        for port in ports {
-            let selection = Selection {
+    /// Resumes messages that waited for a start which has happened. Harmless to repeat: done after each
+    /// start of a port or group, after a reload, and at the host's start, for a start that was stored
+    /// just before a crash.
+    pub(crate) async fn release(&self, releases: Vec<Release>) -> Result<(), StoreError> {
+        for release in releases {
+            let waiting = Selection {
                 class: Some(ServiceClass::SendPort),
-                service: Some(port.clone()),
+                service: Some(release.send_port.clone()),
                 state: Some(StateFilter::SuspendedResumable),
                 code: Some(SmolStr::new_static(code::PORT_STOPPED.id)),
                 ..Selection::default()
             };
-            self.act(selection, Action::Resume).await.map_err(|error| refused(&error))?;
+            match release.which {
+                Which::All => drop(self.act(waiting, Action::Resume).await?),
+                Which::Checked => self.release_checked(waiting).await?,
+            }
         }
         Ok(())
+    }
+
+    async fn release_checked(&self, waiting: Selection) -> Result<(), StoreError> {
+        let deployment = self.core.deployment();
+        let mut after = None;
+        loop {
+            let page = ask::instances(self.core.store.as_ref(), waiting.clone(), after, 1000).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(Position::from(last));
+            let ids: Vec<InstanceId> = page.iter().filter(|i| may_go(&deployment.table, i)).map(|i| i.id).collect();
+            if !ids.is_empty() {
+                self.act(Selection { ids, ..waiting.clone() }, Action::Resume).await?;
+            }
+        }
     }
 
     /// Stores an operator's choice and moves to a new epoch with it.

@@ -9,6 +9,7 @@ use crate::{
     locations::LocationTask,
     resubmit, worker,
 };
+use portolan_engine::waiting::on_table_changed;
 use portolan_model::{SmolStr, artifact::PortState, code, instance::ServiceClass};
 use portolan_sdk::Registry;
 use portolan_store::{Changes, Durability, Health, MessageBox, Operation, Severity, StoreError, ask};
@@ -81,6 +82,7 @@ impl Server {
         });
         server.spawn_background();
         server.make_workers().await?;
+        server.release(on_table_changed(&server.core.deployment().table)).await?;
         server.apply_locations().await;
         Ok(server)
     }
@@ -102,6 +104,7 @@ impl Server {
         self.core.set_deployment(deployment);
         self.make_workers().await?;
         self.arrange(&mut locations).await;
+        self.release(on_table_changed(&self.core.deployment().table)).await?;
         for queue in self.core.queues() {
             queue.set_behind();
         }
