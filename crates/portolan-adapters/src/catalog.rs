@@ -1,8 +1,9 @@
 //! The catalogue: one line per built-in adapter. Nothing registers itself.
 
 use portolan_sdk::Registry;
+use std::sync::Arc;
 
 /// Adds every built-in adapter.
 pub fn register(registry: &mut Registry) {
-    let _ = registry;
+    registry.add_adapter(Arc::new(crate::http::HttpAdapter::default()));
 }
