@@ -3,4 +3,15 @@
 //! **Invariant:** this crate wires and explains; how messages are routed, delivered and kept is decided
 //! in the crates below it.
 
+pub mod cli;
 pub mod config;
+
+use portolan_sdk::Registry;
+
+/// Everything this installation offers: the built-in adapters and pipeline components.
+#[must_use]
+pub fn registry() -> Registry {
+    let mut registry = Registry::default();
+    portolan_adapters::catalog::register(&mut registry);
+    registry
+}

@@ -1,2 +1,5 @@
-//! The portolan binary.
-fn main() {}
+//! The `portolan` binary: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    portolan::cli::main()
+}

@@ -20,6 +20,8 @@ pub const RETRY_MAX: u32 = 1000;
 pub const CONCURRENCY: u32 = 16;
 /// Where the management API listens unless told otherwise.
 pub const MANAGEMENT_ADDRESS: &str = "127.0.0.1:4180";
+/// What to say about a length of time that is not one.
+pub const DURATION_HINT: &str = "write a number with its unit: `30s`, `5m`, `1h30m`, `1d`";
 /// Where the MessageBox lives unless told otherwise, relative to the application folder.
 pub const DATA_FOLDER: &str = ".portolan";
 
@@ -242,7 +244,7 @@ pub struct Retry {
     #[schemars(default = "three", range(max = 1000))]
     pub count: Option<u32>,
     /// Pause before each retry, for example `30s`, `5m`, `1h`; at most a year.
-    #[schemars(default = "five_minutes")]
+    #[schemars(default = "five_minutes", extend("x-hint" = DURATION_HINT))]
     pub interval: Option<String>,
 }
 
@@ -292,8 +294,10 @@ pub struct Schedule {
 #[schemars(title = "window", extend("required" = ["from", "to"]))]
 pub struct Window {
     /// First moment, for example `08:00`.
+    #[schemars(extend("x-hint" = "write hours and minutes: `08:00`"))]
     pub from: String,
     /// Last moment (inclusive to the second), for example `17:59:59`.
+    #[schemars(extend("x-hint" = "write hours and minutes: `18:00`"))]
     pub to: String,
 }
 
@@ -360,7 +364,7 @@ pub struct Server {
     #[schemars(default = "data_folder")]
     pub data_folder: Option<String>,
     /// How long a stopping server lets work under way finish.
-    #[schemars(default = "thirty_seconds")]
+    #[schemars(default = "thirty_seconds", extend("x-hint" = DURATION_HINT))]
     pub stop_timeout: Option<String>,
 }
 

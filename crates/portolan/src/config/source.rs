@@ -22,6 +22,12 @@ impl Span {
     pub fn file(file: usize) -> Self {
         Self { file, start: 0, end: 0 }
     }
+
+    /// Whether `other` lies within.
+    #[must_use]
+    pub fn contains(&self, other: Self) -> bool {
+        self.file == other.file && self.start <= other.start && other.end <= self.end
+    }
 }
 
 /// A source file.

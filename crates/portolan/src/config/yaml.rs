@@ -25,7 +25,19 @@ pub struct Node {
     /// What it is.
     pub value: Yaml,
     /// Whether the JSON Schema marks it as a secret; set by [`super::shape`].
-    pub secret: bool,
+    pub secret: Secrecy,
+}
+
+/// Whether a node holds a secret.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Secrecy {
+    /// It does not.
+    #[default]
+    Public,
+    /// It may: a header, say. It is masked, but may stand in clear text.
+    Possible,
+    /// It does.
+    Secret,
 }
 
 /// What a node is.
@@ -65,13 +77,22 @@ pub struct Text {
     pub style: ScalarStyle,
     /// Stretches that variables gave: `(start and end in value, start and end in the text before)`.
     pub replaced: Vec<(usize, usize, usize, usize)>,
+    /// Where the variables in it were defined.
+    pub variables: Vec<Span>,
+}
+
+impl Text {
+    /// Text of no particular spelling.
+    pub fn new(value: impl Into<String>, style: ScalarStyle) -> Self {
+        Self { value: value.into(), style, replaced: Vec::new(), variables: Vec::new() }
+    }
 }
 
 impl Node {
     /// A node without a place in any file's text but that of another.
     #[must_use]
     pub fn new(span: Span, value: Yaml) -> Self {
-        Self { span, value, secret: false }
+        Self { span, value, secret: Secrecy::Public }
     }
 
     /// The entries of a mapping; none for anything else.
@@ -127,7 +148,7 @@ impl Node {
         }
     }
 
-    /// The same as JSON. Of numbers that JSON does not have, nothing comes here: they are text.
+    /// The same as JSON, without keys that have no value.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
         use serde_json::Value;
@@ -137,7 +158,10 @@ impl Node {
             Yaml::Number(number) => Value::Number(number.clone()),
             Yaml::Text(text) => Value::String(text.value.clone()),
             Yaml::List(items) => Value::Array(items.iter().map(Self::json).collect()),
-            Yaml::Map(entries) => Value::Object(entries.iter().map(|entry| (entry.key.clone(), entry.value.json())).collect()),
+            Yaml::Map(entries) => {
+                let given = entries.iter().filter(|entry| !matches!(entry.value.value, Yaml::Null));
+                Value::Object(given.map(|entry| (entry.key.clone(), entry.value.json())).collect())
+            }
         }
     }
 
@@ -147,8 +171,9 @@ impl Node {
         match &self.value {
             Yaml::Null => "nothing".to_owned(),
             Yaml::Bool(value) => format!("`{value}`"),
+            Yaml::Number(_) if self.secret != Secrecy::Public => "a number".to_owned(),
             Yaml::Number(number) => format!("the number {number}"),
-            Yaml::Text(_) if self.secret => "a text".to_owned(),
+            Yaml::Text(_) if self.secret != Secrecy::Public => "a text".to_owned(),
             Yaml::Text(text) => format!("the text \"{}\"", text.value.chars().take(60).collect::<String>()),
             Yaml::List(_) => "a list".to_owned(),
             Yaml::Map(_) => "a group of keys".to_owned(),
@@ -173,7 +198,24 @@ pub fn parse(report: &mut Report, file: usize) -> Option<Node> {
     let sound = builder.run();
     let Builder { root, found, .. } = builder;
     report.diagnostics.extend(found);
+    if !sound {
+        mask_by_name(report, file, &source);
+    }
     sound.then(|| root.unwrap_or_else(|| Node::new(Span::file(file), Yaml::Map(Vec::new()))))
+}
+
+/// In a file that cannot be read nobody knows which values are secrets: those whose key sounds like
+/// one are masked.
+fn mask_by_name(report: &mut Report, file: usize, source: &Source) {
+    let mut start = 0;
+    for line in source.text().split_inclusive('\n') {
+        if let Some((key, value)) = line.split_once(':')
+            && super::shape::names_secret(key)
+        {
+            report.sources.mask(Span { file, start: start + line.len() - value.len(), end: start + line.len() });
+        }
+        start += line.len();
+    }
 }
 
 /// A collection still open.
@@ -367,7 +409,7 @@ impl Builder<'_> {
     }
 
     fn scalar(&mut self, text: Cow<'_, str>, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Option<Yaml> {
-        let as_text = |text: Cow<'_, str>| Yaml::Text(Text { value: text.into_owned(), style, replaced: Vec::new() });
+        let as_text = |text: Cow<'_, str>| Yaml::Text(Text::new(text.into_owned(), style));
         match tag {
             Some(tag) if !tag.is_yaml_core_schema() => {
                 self.syntax(
@@ -464,7 +506,7 @@ mod tests {
     #[test]
     fn scalars_follow_the_core_schema() {
         let (node, _) = read("a: no\nb: 08:00\nc: 0x1F\nd: 1.5\ne: ~\nf: 2026-01-05\ng: '12'\nh: 1e3\ni: -7\nj: .inf\nk: 1e\n");
-        let json = serde_json::json!({"a": "no", "b": "08:00", "c": 31, "d": 1.5, "e": null, "f": "2026-01-05", "g": "12", "h": 1000.0, "i": -7, "j": ".inf", "k": "1e"});
+        let json = serde_json::json!({"a": "no", "b": "08:00", "c": 31, "d": 1.5, "f": "2026-01-05", "g": "12", "h": 1000.0, "i": -7, "j": ".inf", "k": "1e"});
         assert_eq!(node.unwrap().json(), json);
     }
 
