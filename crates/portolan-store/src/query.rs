@@ -8,7 +8,7 @@ use portolan_model::{
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// How many events a store keeps; older ones make room.
+/// How many events a store keeps at least; older ones make room, before there are a tenth more.
 pub const EVENTS_KEPT: usize = 100_000;
 
 /// Which instances are meant: every condition given must hold. The default selects all instances.
