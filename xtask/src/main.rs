@@ -5,6 +5,7 @@
 mod ci;
 mod deps;
 mod docs;
+mod fuzz;
 mod licences;
 mod repo;
 mod setup;
@@ -23,6 +24,8 @@ Usage: cargo xtask <task>
   tidy               house rules the compiler does not check
   deps               crate directions, purity, licences, banned crates
   docs [--check]     write the generated reference pages, or fail when they are stale
+  fuzz [TARGET...] [--seconds N] [--seed N] | fuzz replay TARGET FILE
+                     coverage-guided fuzzing; 60 seconds over all targets unless told otherwise
 ";
 
 fn main() -> ExitCode {
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Some("tidy") => only(&rest, &[]).and_then(|()| tidy::run()),
         Some("deps") => only(&rest, &[]).and_then(|()| deps::run()),
         Some("docs") => only(&rest, &["--check"]).and_then(|()| docs::run(rest.contains(&"--check"))),
+        Some("fuzz") => fuzz::run(&rest),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");
             Ok(())

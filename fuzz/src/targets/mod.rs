@@ -1,0 +1,14 @@
+//! What is fuzzed. Each target states its promises as assertions.
+
+mod xml;
+
+use crate::campaign::Target;
+
+/// Every target.
+pub const ALL: &[Target] = &[xml::TARGET];
+
+/// The target of a name.
+#[must_use]
+pub fn find(name: &str) -> Option<Target> {
+    ALL.iter().copied().find(|target| target.name == name)
+}
