@@ -5,5 +5,6 @@ use std::sync::Arc;
 
 /// Adds every built-in adapter.
 pub fn register(registry: &mut Registry) {
+    registry.add_adapter(Arc::new(crate::file::FileAdapter::default()));
     registry.add_adapter(Arc::new(crate::http::HttpAdapter::default()));
 }

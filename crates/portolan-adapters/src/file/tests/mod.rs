@@ -1,0 +1,4 @@
+//! Tests with real files in temporary folders.
+
+mod engine;
+mod receiving;
