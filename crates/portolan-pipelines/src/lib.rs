@@ -7,3 +7,4 @@
 pub mod stream;
 pub mod xml;
 pub mod xpath;
+pub mod xsd;

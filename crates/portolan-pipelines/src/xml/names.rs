@@ -96,6 +96,12 @@ impl Scope {
         }
     }
 
+    /// The declarations that the element at `depth`, the innermost, makes itself.
+    pub fn declared(&self, depth: usize) -> impl Iterator<Item = (&str, &str)> {
+        let own = self.bindings.iter().filter(move |b| b.depth == depth);
+        own.map(|b| (&self.text[b.prefix..b.uri], &self.text[b.uri..b.end]))
+    }
+
     /// The declarations that an element at `depth` inherits and does not make itself, in order of
     /// declaration.
     #[must_use]
