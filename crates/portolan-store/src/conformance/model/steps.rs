@@ -137,8 +137,8 @@ pub(super) struct Generator {
     batches: Vec<Batch>,
     /// Bodies that a publication referred to.
     referred: Vec<BodyId>,
-    /// Pieces written of each known body, as far as the generator knows.
-    pieces: Vec<u32>,
+    /// Known bodies that are there, with their true lengths.
+    whole: Vec<BodyRef>,
 }
 
 const PORTS: [&str; 3] = ["A", "B", "ß'%_"];
@@ -159,7 +159,7 @@ impl Generator {
             instances: Vec::new(),
             batches: Vec::new(),
             referred: Vec::new(),
-            pieces: Vec::new(),
+            whole: Vec::new(),
         }
     }
 
@@ -167,6 +167,12 @@ impl Generator {
     pub(super) async fn next(&mut self, model: &dyn MessageBox) -> Step {
         self.now = self.now.plus(std::time::Duration::from_millis(self.random.below(20_000) as u64));
         let there = ask::instances(model, Selection::default(), None, usize::MAX).await.unwrap();
+        self.whole.clear();
+        for body in &self.known.bodies {
+            if let Ok(bytes) = read_whole(model, *body, usize::MAX).await {
+                self.whole.push(BodyRef { length: bytes.len() as u64, ..*body });
+            }
+        }
         match self.random.below(100) {
             0..50 => {
                 let epoch = ask::epoch(model).await.unwrap();
@@ -218,22 +224,14 @@ impl Generator {
         let bytes = self.bytes();
         if self.known.bodies.is_empty() || self.random.percent(40) {
             let body = BodyId(self.id());
-            self.known.bodies.push(BodyRef { id: body, length: bytes.len() as u64 });
-            self.pieces.push(1);
+            self.known.bodies.push(BodyRef { id: body, length: 0 });
             if self.known.bodies.len() > 15 {
                 self.known.bodies.remove(0);
-                self.pieces.remove(0);
             }
             return Step::Put { body, sequence: 0, bytes };
         }
-        let at = self.random.below(self.known.bodies.len());
-        let body = self.known.bodies[at].id;
-        let sequence = if self.random.percent(70) { self.pieces[at] } else { self.random.below(5) as u32 };
-        if sequence == self.pieces[at] && !self.referred.contains(&body) {
-            self.pieces[at] += 1;
-            self.known.bodies[at].length += bytes.len() as u64;
-        }
-        Step::Put { body, sequence, bytes }
+        let body = self.random.one(&self.known.bodies).id;
+        Step::Put { body, sequence: self.random.below(4) as u32, bytes }
     }
 
     fn bytes(&mut self) -> Bytes {
@@ -278,8 +276,8 @@ impl Generator {
     fn operation(&mut self, there: &[Instance], first: bool) -> Operation {
         let instance = self.target(there);
         match self.random.below(100) {
-            0..25 => self.publish(there),
-            25..38 => Operation::Complete { instance },
+            0..32 => self.publish(there),
+            32..38 => Operation::Complete { instance },
             38..44 => Operation::Release { instance },
             44..54 => Operation::Reschedule { instance, due: self.moment(), progress: self.progress(), failure: self.failure() },
             54..64 => {
@@ -294,7 +292,7 @@ impl Generator {
             }
             64..74 => Operation::Act {
                 selection: self.selection(there),
-                action: self.random.one(&[Action::Resume, Action::Terminate, Action::Suspend]),
+                action: self.random.one(&[Action::Resume, Action::Resume, Action::Suspend, Action::Suspend, Action::Terminate]),
                 at: self.now,
             },
             74..79 => Operation::Require { instance, suspended: self.random.percent(40) },
@@ -368,10 +366,12 @@ impl Generator {
     }
 
     fn part(&mut self, at: usize) -> Part {
-        let content = match self.random.pick(&self.known.bodies).copied() {
+        // Now and then one that is gone, or of a wrong length.
+        let from = if self.random.percent(2) { &self.known.bodies } else { &self.whole };
+        let content = match self.random.pick(from).copied() {
             Some(body) if self.random.percent(40) => {
                 self.referred.push(body.id);
-                let off = u64::from(self.random.percent(4));
+                let off = u64::from(self.random.percent(2));
                 PartContent::Stored(BodyRef { length: body.length + off, ..body })
             }
             _ => PartContent::Inline(self.bytes()),
