@@ -8,10 +8,13 @@
 
 pub mod delivery;
 mod explain;
+pub mod filter;
 pub mod index;
 mod interval;
+pub mod resume;
 pub mod routing;
 pub mod schedule;
+pub mod states;
 pub mod subscription;
 mod table;
 pub mod waiting;

@@ -76,7 +76,7 @@ fn subscriptions(filters: Vec<Filter>) -> Vec<Subscription> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_500))]
     #[test]
     fn the_index_finds_what_testing_every_filter_finds(filters in filters(), contexts in prop::collection::vec(context(), 1..6)) {
         let subscriptions = subscriptions(filters);

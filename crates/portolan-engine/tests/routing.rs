@@ -4,6 +4,7 @@
 use portolan_engine::{
     index::Scratch,
     routing::{DeliveryState, NoSubscriber, Routing, RoutingTable, States, StoppedBy, group_id, primary_transport_id, route},
+    states::{send_port, send_port_group},
     waiting::{self, Release, Which},
 };
 use portolan_model::{
@@ -134,6 +135,22 @@ fn an_operators_choice_wins_over_the_declared_state() {
     let table = RoutingTable::build([&application], &states, 8);
     assert_eq!(told(&table, &message(&[(COUNTRY, "DE")])), ["A !port"]);
     assert_eq!(go(&table, &message(&[(COUNTRY, "DE")])).unwrap().epoch, 8);
+}
+
+#[test]
+fn the_table_knows_the_last_enlisted_port_of_a_group() {
+    use PortState::{Started, Stopped, Unenlisted};
+    let build = |a, b, g| {
+        table(vec![port("A", a, Filter::default()), port("B", b, Filter::default())], vec![group("G", g, country("DE"), &["A", "B"])])
+    };
+    let last = |table: &RoutingTable, port: &str| send_port::State::of(table, port).unwrap().last_enlisted_of;
+    assert_eq!(last(&build(Started, Unenlisted, Stopped), "A"), ["G"]);
+    assert_eq!(last(&build(Stopped, Unenlisted, Started), "A"), ["G"]);
+    assert!(last(&build(Stopped, Unenlisted, Started), "B").is_empty(), "it is not enlisted itself");
+    assert!(last(&build(Started, Stopped, Started), "A").is_empty(), "another member is enlisted");
+    assert!(last(&build(Started, Unenlisted, Unenlisted), "A").is_empty(), "the group is not enlisted");
+    assert_eq!(send_port_group::State::of(&build(Started, Unenlisted, Stopped), "G").unwrap().enlisted_members, 1);
+    assert_eq!(send_port::State::of(&build(Started, Started, Started), "C"), None);
 }
 
 fn captured(table: &RoutingTable, context: &Context) -> Vec<Instance> {

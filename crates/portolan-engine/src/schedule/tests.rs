@@ -200,7 +200,7 @@ fn near_clock_change(schedule: &Schedule, now: Timestamp) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn stepping_by_minutes_sees_the_same_changes(schedule in schedules(), start in 0..525_600_i64) {
