@@ -3,8 +3,10 @@
 //! **Invariant:** this crate wires and explains; how messages are routed, delivered and kept is decided
 //! in the crates below it.
 
+pub mod api;
 pub mod cli;
 pub mod config;
+pub mod run;
 
 use portolan_sdk::Registry;
 
