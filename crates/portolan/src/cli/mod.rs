@@ -46,7 +46,7 @@ enum Command {
         #[command(flatten)]
         connection: client::Connection,
         #[command(flatten)]
-        which: status::Events,
+        which: status::WhichEvents,
     },
     /// Have a running server take the changed application over.
     Reload(client::Connection),
@@ -97,4 +97,15 @@ fn said(done: status::Done) -> bool {
         eprintln!("portolan: {problem}");
     }
     done.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Arguments;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
 }

@@ -160,7 +160,7 @@ fn change(connection: &Connection, output: &mut Output, kind: &str, names: &[Str
 
 /// Which events.
 #[derive(Args, Debug)]
-pub struct Events {
+pub struct WhichEvents {
     /// How many of the newest events.
     #[arg(short = 'n', long, default_value_t = 20)]
     limit: usize,
@@ -170,7 +170,7 @@ pub struct Events {
 }
 
 /// The event log, oldest of the shown first.
-pub fn events(connection: &Connection, which: &Events, output: &mut Output) -> Done {
+pub fn events(connection: &Connection, which: &WhichEvents, output: &mut Output) -> Done {
     connection.run(async |client| {
         let mut filter = EventFilter { limit: Some(which.limit.min(1000)), ..EventFilter::default() };
         loop {
