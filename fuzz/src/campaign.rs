@@ -27,6 +27,8 @@ pub struct Target {
     pub words: &'static [&'static str],
     /// Longest input.
     pub longest: usize,
+    /// Executions of the short campaign: a few seconds unoptimised.
+    pub short: u64,
 }
 
 /// When to stop.
@@ -175,7 +177,8 @@ mod tests {
 
     #[test]
     fn a_broken_promise_is_found_and_its_input_kept() {
-        let target = Target { name: "xml", run: |input| assert!(!input.contains(&b'!'), "an exclamation"), words: &["!"], longest: 100 };
+        let target =
+            Target { name: "xml", run: |input| assert!(!input.contains(&b'!'), "an exclamation"), words: &["!"], longest: 100, short: 0 };
         let findings = folder("broken");
         let error = run(target, 7, Budget::Executions(10_000), &findings).unwrap_err();
         assert!(error.contains("an exclamation"), "{error}");
@@ -186,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_target_that_keeps_its_promises_passes() {
-        let target = Target { name: "xml", run: |_| {}, words: &[], longest: 100 };
+        let target = Target { name: "xml", run: |_| {}, words: &[], longest: 100, short: 0 };
         let findings = folder("kept");
         assert_eq!(run(target, 7, Budget::Executions(1000), &findings).unwrap().executions, 1000);
         fs::remove_dir_all(findings).unwrap();

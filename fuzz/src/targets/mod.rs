@@ -1,11 +1,13 @@
 //! What is fuzzed. Each target states its promises as assertions.
 
+mod configuration;
+mod filter;
 mod xml;
 
 use crate::campaign::Target;
 
 /// Every target.
-pub const ALL: &[Target] = &[xml::TARGET];
+pub const ALL: &[Target] = &[configuration::TARGET, filter::TARGET, xml::TARGET];
 
 /// The target of a name.
 #[must_use]

@@ -10,7 +10,7 @@ use portolan_sdk::body::{Body, SPOOL_MEMORY};
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 
 /// The target.
-pub const TARGET: Target = Target { name: "xml", run, words: WORDS, longest: 16 << 10 };
+pub const TARGET: Target = Target { name: "xml", run, words: WORDS, longest: 16 << 10, short: 15_000 };
 
 const WORDS: &[&str] = &[
     "<a>",
