@@ -9,6 +9,7 @@
 
 pub mod diagnostic;
 pub mod format;
+mod locate;
 mod merge;
 pub mod render;
 mod resolve;
@@ -145,16 +146,16 @@ fn read_file(report: &mut Report, folder: &Path, name: &str) -> Option<Node> {
             let file = report.sources.add(name, String::new());
             let yml = path.with_extension("yml");
             let help = match error.kind() {
-                io::ErrorKind::NotFound if yml.is_file() => format!("rename {} to {name}", yml.display()),
+                io::ErrorKind::NotFound if yml.is_file() => {
+                    format!("it is named {} here: rename it to {APPLICATION_FILE}", yml.file_name().unwrap_or_default().display())
+                }
                 io::ErrorKind::NotFound => {
                     format!("an application is a folder with a file {APPLICATION_FILE}; `portolan new FOLDER` makes one")
                 }
                 _ => "make the file readable, as UTF-8 text of at most 4 MiB".to_owned(),
             };
             report.push(
-                Diagnostic::error(code::CONFIG_SYNTAX, Span::file(file), format!("{} cannot be read: {error}", path.display()))
-                    .at("")
-                    .help(help),
+                Diagnostic::error(code::CONFIG_SYNTAX, Span::file(file), format!("the file cannot be read: {error}")).at("").help(help),
             );
             return None;
         }

@@ -95,6 +95,7 @@ pub fn json(report: &Report) -> Value {
 /// A diagnostic in the form that miette draws.
 struct Shown<'a> {
     diagnostic: &'a Diagnostic,
+    message: String,
     source: Option<NamedSource<String>>,
     labels: Vec<LabeledSpan>,
     help: Option<String>,
@@ -119,8 +120,13 @@ impl<'a> Shown<'a> {
             let text = Some(label.text.clone()).filter(|text| !text.is_empty());
             labels.push(if at == 0 { LabeledSpan::new_primary_with_span(text, span) } else { LabeledSpan::new_with_span(text, span) });
         }
+        // Without text to show, the message itself must name the file.
+        let message = match (&source, report.sources.get(file)) {
+            (None, Some(source)) => format!("{prefix}{}: {}", source.name, diagnostic.message),
+            _ => diagnostic.message.clone(),
+        };
         let source = source.map(|source| NamedSource::new(format!("{prefix}{}", source.name), source.shown()));
-        Self { diagnostic, source, labels, help }
+        Self { diagnostic, message, source, labels, help }
     }
 }
 
@@ -132,13 +138,13 @@ fn first_line(report: &Report, span: Span) -> usize {
 
 impl fmt::Debug for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.diagnostic.message)
+        f.write_str(&self.message)
     }
 }
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.diagnostic.message)
+        f.write_str(&self.message)
     }
 }
 

@@ -86,23 +86,27 @@ impl<'a> Shape<'a> {
         let fitting: Vec<&Value> = branches.iter().copied().filter(|branch| fits(branch, &node)).collect();
         match fitting.as_slice() {
             [] => {
-                let kinds = branches.iter().map(|branch| kinds_of(branch)).collect::<Vec<_>>().join(" or ");
+                let mut kinds: Vec<String> = branches.iter().map(|branch| kinds_of(branch)).collect();
+                kinds.dedup();
                 let secret = schema.get("x-secret").is_some();
-                let help = secret.then(|| "a secret is a text, `{ env: NAME }` or `{ file: PATH }`".to_owned());
+                let kinds = if secret { "a text, `{ env: NAME }` or `{ file: PATH }`".to_owned() } else { kinds.join(" or ") };
                 self.expected(schema, &node, what, &kinds);
-                self.set_help(help);
                 None
             }
             [only] => self.node(only, node, what),
             several => {
-                let mut best: Option<(usize, Shape<'a>, Option<Node>)> = None;
+                let mut best: Option<((usize, usize), Shape<'a>, Option<Node>)> = None;
                 for branch in several {
                     let mut trial = Shape { root: self.root, diagnostics: Vec::new(), masked: Vec::new() };
                     let result = trial.node(branch, node.clone(), what);
-                    let known =
-                        properties(branch).map_or(0, |known| node.entries().iter().filter(|entry| known.contains_key(&entry.key)).count());
-                    let score = trial.diagnostics.len() * 100 - known.min(99);
+                    let strange = node
+                        .entries()
+                        .iter()
+                        .filter(|entry| properties(branch).is_none_or(|known| !known.contains_key(&entry.key)))
+                        .count();
+                    let score = (strange, trial.diagnostics.len());
                     if trial.diagnostics.is_empty() {
+                        self.masked.extend(trial.masked);
                         return result;
                     }
                     if best.as_ref().is_none_or(|(least, ..)| score < *least) {

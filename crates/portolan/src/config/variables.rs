@@ -72,6 +72,7 @@ fn replaced(report: &mut Report, variables: &BTreeMap<String, Node>, span: Span,
             let mut value = variable.value.clone();
             if let Yaml::Text(own) = &mut value {
                 own.replaced = vec![(0, own.value.len(), 0, raw.len())];
+                own.raw = Some(raw.clone());
                 own.style = text.style;
                 own.variables.push(variable.span);
             }
@@ -89,7 +90,7 @@ fn replaced(report: &mut Report, variables: &BTreeMap<String, Node>, span: Span,
         at = end + 1;
     }
     value.push_str(&raw[at..]);
-    Some(Yaml::Text(Text { value, style: text.style, replaced: pieces, variables: origins }))
+    Some(Yaml::Text(Text { value, style: text.style, replaced: pieces, raw: Some(raw.clone()), variables: origins }))
 }
 
 #[cfg(test)]

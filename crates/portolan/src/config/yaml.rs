@@ -77,6 +77,8 @@ pub struct Text {
     pub style: ScalarStyle,
     /// Stretches that variables gave: `(start and end in value, start and end in the text before)`.
     pub replaced: Vec<(usize, usize, usize, usize)>,
+    /// The text before variables were replaced, if any were.
+    pub raw: Option<String>,
     /// Where the variables in it were defined.
     pub variables: Vec<Span>,
 }
@@ -84,7 +86,7 @@ pub struct Text {
 impl Text {
     /// Text of no particular spelling.
     pub fn new(value: impl Into<String>, style: ScalarStyle) -> Self {
-        Self { value: value.into(), style, replaced: Vec::new(), variables: Vec::new() }
+        Self { value: value.into(), style, replaced: Vec::new(), raw: None, variables: Vec::new() }
     }
 }
 

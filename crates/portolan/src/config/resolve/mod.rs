@@ -6,6 +6,7 @@ mod filter;
 mod pipelines;
 mod ports;
 mod schedule;
+mod schemas;
 mod transport;
 
 use super::{
@@ -39,7 +40,7 @@ pub fn application(
     tree: &Node,
     file: &ApplicationFile,
 ) -> (Arc<Schemas>, Application, Server) {
-    let schemas = Arc::new(load_schemas(report, folder));
+    let schemas = Arc::new(schemas::load(report, folder));
     let mut resolver = Resolver { report, folder, registry, schemas: schemas.clone(), pipelines: Pipelines::default() };
     resolver.define_pipelines(&file.pipelines, tree);
     resolver.name("application", &file.application, tree.get("application"));
@@ -59,11 +60,6 @@ pub fn default_server(folder: &Path) -> Server {
         data_folder: folder.join(format::DATA_FOLDER),
         stop_timeout: Duration::from_secs(30),
     }
-}
-
-fn load_schemas(report: &mut Report, folder: &Path) -> Schemas {
-    let _ = (report, folder);
-    Schemas::default()
 }
 
 impl Resolver<'_> {

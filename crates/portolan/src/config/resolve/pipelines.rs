@@ -234,7 +234,7 @@ impl Resolver<'_> {
         };
         let before = self.report.count(Severity::Error);
         let schema = factory.spec().settings;
-        let settings = check_shape(self.report, &schema, line.settings.clone(), &format!("the settings of `{}`", line.component))?;
+        let settings = check_shape(self.report, &schema, line.settings.clone(), &format!("`{}`", line.component))?;
         if self.report.count(Severity::Error) > before {
             return None;
         }

@@ -7,7 +7,7 @@ use crate::config::{
     diagnostic::{Diagnostic, Severity},
     secrets,
     source::Span,
-    yaml::Node,
+    yaml::{Node, Yaml},
 };
 use portolan_model::{SmolStr, artifact::Transport, code};
 use portolan_sdk::{Adapter, Direction};
@@ -25,13 +25,14 @@ impl Resolver<'_> {
     /// The transport of `owner`. `None` when it has none that can be used; that is reported.
     pub(super) fn transport(&mut self, owner: &Node, direction: Direction) -> Option<Placed> {
         let registry = self.registry;
-        let (entry, adapter) = owner.entries().iter().find_map(|entry| {
+        // A value of the wrong type is reported already and was emptied.
+        let (entry, adapter) = owner.entries().iter().filter(|entry| !matches!(entry.value.value, Yaml::Null)).find_map(|entry| {
             let adapter = registry.adapter(&entry.key)?;
             adapter_schema(adapter, direction).is_some().then_some((entry, adapter))
         })?;
         let schema = adapter_schema(adapter, direction)?;
         let before = self.report.count(Severity::Error);
-        let what = format!("the settings of `{}`", entry.key);
+        let what = format!("`{}`", entry.key);
         let mut settings = check_shape(self.report, &schema, entry.value.clone(), &what)?;
         secrets::resolve(self.report, &mut settings, self.folder);
         if self.report.count(Severity::Error) > before {
