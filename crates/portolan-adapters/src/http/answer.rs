@@ -29,8 +29,8 @@ impl Hidden {
         }
         all.extend(settings.proxy.as_ref().and_then(|p| p.password.as_ref()).map(|p| p.expose().clone()));
         all.extend(url.query().map(str::to_owned));
-        all.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
-        // Hiding "1" or "no" would only make the text unreadable.
+        // Shorter ones are words rather than secrets, and hiding them would make the text unreadable.
+        all.extend(url.query_pairs().map(|(_, value)| value.into_owned()).filter(|value| value.len() >= 8));
         all.retain(|secret| secret.len() >= 4);
         // A secret that begins with another one must go first.
         all.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
@@ -105,7 +105,7 @@ pub fn unanswered(error: reqwest::Error, what: &str, limit: Duration, hidden: &H
     let happened = if error.is_connect() && error.is_timeout() {
         "could not connect in time".to_owned()
     } else if error.is_timeout() {
-        format!("got no complete answer within {} seconds; the destination may have the message all the same", limit.as_secs())
+        format!("got no complete answer within {} s; the destination may have the message all the same", limit.as_secs())
     } else if error.is_connect() {
         "could not connect".to_owned()
     } else {

@@ -143,7 +143,8 @@ pub struct ServerTls {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientTls {
-    /// Certificate authorities to trust instead of the system's.
+    /// Certificate authorities to trust instead of the system's. A destination's self-signed certificate
+    /// may stand here if it is not marked as an authority (`basicConstraints=CA:FALSE`).
     pub ca: Option<PathBuf>,
     /// Client certificate chain.
     pub certificate: Option<PathBuf>,

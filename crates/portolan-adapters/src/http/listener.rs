@@ -100,11 +100,16 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes a location away; true when it was the last one.
-    fn remove(&self, path: &str) -> bool {
+    /// Takes a location away; true when it was the last one. Another location that has the path by now
+    /// stays.
+    fn remove(&self, route: &Route) -> bool {
         let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        let path = &route.plan.settings.path;
+        if !routes.live.get(path).is_some_and(|live| std::ptr::eq(Arc::as_ptr(live), route)) {
+            return false;
+        }
         routes.live.remove(path);
-        routes.gone.insert(path.to_owned());
+        routes.gone.insert(path.clone());
         routes.live.is_empty()
     }
 
@@ -170,7 +175,7 @@ impl Listeners {
     pub async fn leave(&self, route: &Route) {
         let last = {
             let mut table = self.table.lock().await;
-            let emptied = table.get(&route.plan.address).is_some_and(|open| open.shared.remove(&route.plan.settings.path));
+            let emptied = table.get(&route.plan.address).is_some_and(|open| open.shared.remove(route));
             match if emptied { table.remove(&route.plan.address) } else { None } {
                 Some(mut open) => {
                     open.stop.send_replace(true);

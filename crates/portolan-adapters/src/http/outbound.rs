@@ -10,32 +10,38 @@ use hyper::{
 };
 use portolan_sdk::Body;
 use std::{
+    future::Future,
     io::{self, Read, Seek},
     pin::Pin,
     str::FromStr,
-    task::{Context, Poll},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
 };
-use tokio::{
-    sync::mpsc::{self, Receiver},
-    task::JoinHandle,
-};
+use tokio::task::JoinHandle;
 
 /// Size of the pieces a body is read in.
-const PIECE: usize = 64 << 10;
-/// Pieces that may wait for the connection.
-const AHEAD: usize = 4;
+const PIECE: usize = 256 << 10;
 
-/// A message body that can be sent several times (redirects).
+/// A message body that can be sent several times (redirects), the last time winning.
 #[derive(Debug)]
 pub enum Outgoing {
     /// In memory.
     Whole(Bytes),
     /// Read piece by piece.
-    Streamed(Option<Body>),
+    Streamed(Arc<Source>),
 }
 
-/// Gives the body back, with what went wrong in reading it.
-pub type Reading = JoinHandle<(Body, Option<io::Error>)>;
+/// A body that several uploads may hold, of which only the newest may read: a connection that is stuck
+/// may keep its upload long after we have turned away from it.
+#[derive(Debug)]
+pub struct Source {
+    body: Mutex<Body>,
+    newest: AtomicU64,
+    failure: Mutex<Option<String>>,
+}
 
 impl Outgoing {
     /// Takes a message's body.
@@ -43,61 +49,68 @@ impl Outgoing {
     pub fn new(body: Body) -> Self {
         match body.as_bytes() {
             Some(bytes) => Self::Whole(bytes.clone()),
-            None => Self::Streamed(Some(body)),
+            None => Self::Streamed(Arc::new(Source { body: Mutex::new(body), newest: AtomicU64::new(0), failure: Mutex::default() })),
         }
     }
 
-    /// A request body from the start. A streamed one must be given back with [`Outgoing::reclaim`] before
-    /// it can be sent again.
-    pub fn open(&mut self) -> (reqwest::Body, Option<Reading>) {
+    /// A request body from the start, of the message's length if that is known.
+    #[must_use]
+    pub fn open(&self, length: Option<u64>) -> reqwest::Body {
         match self {
-            Self::Whole(bytes) => (bytes.clone().into(), None),
-            Self::Streamed(body) => {
-                let Some(body) = body.take() else { return (Bytes::new().into(), None) };
-                let (sender, receiver) = mpsc::channel(AHEAD);
-                let left = body.length();
-                let reading = tokio::task::spawn_blocking(move || read(body, &sender));
-                (reqwest::Body::wrap(Upload { receiver, left }), Some(reading))
+            Self::Whole(bytes) => bytes.clone().into(),
+            Self::Streamed(source) => {
+                let number = source.newest.fetch_add(1, Ordering::AcqRel) + 1;
+                reqwest::Body::wrap(Upload { source: source.clone(), number, started: false, reading: None, left: length })
             }
         }
     }
 
-    /// Puts a streamed body back; says what went wrong in reading it, if anything did.
-    pub async fn reclaim(&mut self, reading: Option<Reading>) -> Option<String> {
-        let Self::Streamed(slot) = self else { return None };
-        match reading?.await {
-            Ok((body, error)) => {
-                *slot = Some(body);
-                error.map(|e| e.to_string())
-            }
-            Err(error) => Some(error.to_string()),
+    /// What went wrong in reading the body, if anything did.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        match self {
+            Self::Whole(_) => None,
+            Self::Streamed(source) => source.failure.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 }
 
-fn read(mut body: Body, sender: &mpsc::Sender<io::Result<Bytes>>) -> (Body, Option<io::Error>) {
-    let result = (|| {
-        body.rewind()?;
-        loop {
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        if let Self::Streamed(source) = self {
+            source.newest.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
+impl Source {
+    /// Reads the next piece; empty at the end.
+    fn read(&self, number: u64, from_start: bool) -> io::Result<Bytes> {
+        let mut body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.newest.load(Ordering::Acquire) != number {
+            return Err(io::Error::new(io::ErrorKind::Interrupted, "the request was given up"));
+        }
+        let result = (|| {
+            if from_start {
+                body.rewind()?;
+            }
             let mut piece = vec![0; PIECE];
             let read = body.read(&mut piece)?;
             piece.truncate(read);
-            // Nobody listens when the destination answered early: that is no error of ours.
-            if read == 0 || sender.blocking_send(Ok(piece.into())).is_err() {
-                return Ok(());
-            }
-        }
-    })();
-    let error = result.err().inspect(|error: &io::Error| {
-        // The request must break off, or a part would look like the whole.
-        let _ = sender.blocking_send(Err(io::Error::new(error.kind(), error.to_string())));
-    });
-    (body, error)
+            Ok(Bytes::from(piece))
+        })();
+        result.inspect_err(|error: &io::Error| {
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+        })
+    }
 }
 
-/// The streamed body of one request.
+/// The streamed body of one request. No thread waits while the connection does.
 struct Upload {
-    receiver: Receiver<io::Result<Bytes>>,
+    source: Arc<Source>,
+    number: u64,
+    started: bool,
+    reading: Option<JoinHandle<io::Result<Bytes>>>,
     left: Option<u64>,
 }
 
@@ -106,15 +119,23 @@ impl hyper::body::Body for Upload {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let piece = std::task::ready!(self.receiver.poll_recv(cx));
-        if let (Some(Ok(bytes)), Some(left)) = (&piece, self.left) {
-            self.left = Some(left.saturating_sub(bytes.len() as u64));
+        let this = &mut *self;
+        let reading = this.reading.get_or_insert_with(|| {
+            let (source, number) = (this.source.clone(), this.number);
+            let from_start = !std::mem::replace(&mut this.started, true);
+            tokio::task::spawn_blocking(move || source.read(number, from_start))
+        });
+        let read = ready!(Pin::new(reading).poll(cx));
+        this.reading = None;
+        match read.map_err(io::Error::other).and_then(|piece| piece) {
+            // An error makes the request break off, or a part would look like the whole.
+            Err(error) => Poll::Ready(Some(Err(error))),
+            Ok(piece) if piece.is_empty() => Poll::Ready(None),
+            Ok(piece) => {
+                this.left = this.left.map(|left| left.saturating_sub(piece.len() as u64));
+                Poll::Ready(Some(Ok(Frame::data(piece))))
+            }
         }
-        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {

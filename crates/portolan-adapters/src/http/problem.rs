@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    HeaderMap, Response, StatusCode,
+    Response, StatusCode,
     header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER},
 };
 use portolan_model::Code;
@@ -19,15 +19,15 @@ pub struct Refusal {
     status: StatusCode,
     /// Stable name of the kind of problem, the end of its `type`.
     kind: &'static str,
-    detail: String,
+    detail: Box<str>,
     code: Option<Code>,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
     /// A refusal with its status, the stable name of its kind, and words for people.
     pub fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, kind, detail: detail.into(), code: None, headers: HeaderMap::new() }
+        Self { status, kind, detail: detail.into().into_boxed_str(), code: None, headers: Vec::new() }
     }
 
     /// Nothing is wrong with the request, but it must come again later.
@@ -46,7 +46,7 @@ impl Refusal {
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.append(name, value);
+            self.headers.push((name, value));
         }
         self
     }
@@ -83,7 +83,9 @@ impl Refusal {
         }
         let mut response = Response::new(Full::new(Bytes::from(format!("{document:#}\n"))));
         *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
+        self.headers.into_iter().for_each(|(name, value)| {
+            response.headers_mut().append(name, value);
+        });
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response
     }

@@ -2,7 +2,7 @@
 //! never let a client that goes away cancel a commit.
 
 use super::{
-    config::Method,
+    config::{Method, ReceiveSettings},
     inbound::{self, Collected},
     listener::{Found, Route, Shared},
     problem::Refusal,
@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{
     HeaderMap, Request, Response, StatusCode, Version,
     body::{Body as _, Incoming},
-    header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderName, HeaderValue, WWW_AUTHENTICATE},
+    header::{ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderName, HeaderValue, WWW_AUTHENTICATE},
 };
 use portolan_model::code;
 use portolan_sdk::{AdapterError, BatchOperation, InboundMessage, OperationStatus, Proxy, Retry, submit_or_suspend};
@@ -39,9 +39,7 @@ pub async fn answer(shared: &Shared, peer: SocketAddr, request: Request<Incoming
             Ok(()) => receive(shared, &route, &head.headers, body).await.map_err(|refusal| (refusal, None)),
             Err(refusal) => Err((refusal, Some(body))),
         },
-        Found::Gone => {
-            Err((Refusal::later("location-disabled", "The receive location of this path is not enabled at the moment."), Some(body)))
-        }
+        Found::Gone => Err((disabled(), Some(body))),
         Found::Unknown => Err((Refusal::new(StatusCode::NOT_FOUND, "unknown-path", "No receive location has this path."), Some(body))),
     };
     result.unwrap_or_else(|(refusal, unread)| {
@@ -67,15 +65,7 @@ async fn drain(mut body: Incoming) {
 /// What the header alone decides.
 fn allowed(route: &Route, method: &hyper::Method, headers: &HeaderMap, body: &Incoming) -> Result<(), Refusal> {
     let settings = &route.plan.settings;
-    if let Some(authentication) = &settings.authentication {
-        let mut given = headers.get_all(hyper::header::AUTHORIZATION).iter();
-        let accepted = authentication.accepts(given.next().map(HeaderValue::as_bytes)) && given.next().is_none();
-        if !accepted {
-            let refusal =
-                Refusal::new(StatusCode::UNAUTHORIZED, "not-authenticated", "This location takes messages only with valid credentials.");
-            return Err(authentication.challenges().into_iter().fold(refusal, |r, challenge| r.header(WWW_AUTHENTICATE, challenge)));
-        }
-    }
+    check_client(settings, headers)?;
     if !settings.methods.iter().any(|m| m.as_str() == method.as_str()) {
         let allow = settings.methods.iter().map(|m| Method::as_str(*m)).collect::<Vec<_>>().join(", ");
         let detail = format!("Messages come to this location by {allow}, not by {method}.");
@@ -90,6 +80,26 @@ fn allowed(route: &Route, method: &hyper::Method, headers: &HeaderMap, body: &In
         return Err(inbound::too_large(settings.max_body_bytes));
     }
     Ok(())
+}
+
+/// Who may submit.
+fn check_client(settings: &ReceiveSettings, headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(authentication) = &settings.authentication else {
+        // Only browsers send this header. Without credentials any web page could submit through the
+        // browser of whoever looks at it, even to a listener on loopback.
+        return match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
+            Some(b"cross-site") => {
+                Err(Refusal::new(StatusCode::FORBIDDEN, "cross-site", "Web pages of other sites may not submit to this location."))
+            }
+            _ => Ok(()),
+        };
+    };
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    if authentication.accepts(given.next().map(HeaderValue::as_bytes)) && given.next().is_none() {
+        return Ok(());
+    }
+    let refusal = Refusal::new(StatusCode::UNAUTHORIZED, "not-authenticated", "This location takes messages only with valid credentials.");
+    Err(authentication.challenges().into_iter().fold(refusal, |r, challenge| r.header(WWW_AUTHENTICATE, challenge)))
 }
 
 fn check_content_type(wanted: &[String], headers: &HeaderMap) -> Result<(), Refusal> {
@@ -137,6 +147,10 @@ async fn receive(shared: &Shared, route: &Arc<Route>, headers: &HeaderMap, body:
     Ok(accepted(settings.success_status, &handle, status?))
 }
 
+fn disabled() -> Refusal {
+    Refusal::later("location-disabled", "The receive location of this path is not enabled at the moment; nothing was stored.")
+}
+
 fn stopping() -> Refusal {
     Refusal::later("location-stopping", "The receive location is stopping; nothing was stored. Send the message again later.")
         .code(code::SHUTTING_DOWN)
@@ -162,6 +176,8 @@ fn unavailable(error: &AdapterError) -> Refusal {
     tracing::warn!(code = %error.code, error = %error.message, "a message could not be stored");
     let detail = "The message was not stored.";
     match error.retry {
+        // The location is being closed: its listener will know in a moment.
+        _ if error.code == code::URL_DISALLOWED => disabled(),
         Retry::Temporary => Refusal::later("unavailable", format!("{detail} Send it again later.")).code(error.code),
         Retry::Permanent => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", detail).code(error.code),
     }

@@ -30,6 +30,13 @@ const BASE_TIMEOUT: Duration = Duration::from_secs(60);
 /// ...and more for each MiB of it, when no limit is configured.
 const TIMEOUT_PER_MIB: Duration = Duration::from_secs(10);
 
+/// How long a connection is kept for the next message.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// How long sent bytes may stay without a sign of the destination before the connection is given up.
+#[cfg(target_os = "linux")]
+const STUCK: Duration = Duration::from_secs(120);
+
 /// Sends for one port.
 pub struct HttpSender {
     plan: SendPlan,
@@ -120,22 +127,23 @@ impl SendAdapter for HttpSender {
         let adjusted = self.adjust(&message)?;
         let (id, instance) = (message.message.to_string(), message.instance.to_string());
         let deadline = Instant::now() + adjusted.limit;
-        let mut body = Outgoing::new(message.body);
+        let length = message.body.length();
+        let body = Outgoing::new(message.body);
         let mut url = self.plan.url.clone();
         let mut redirects = 0;
         loop {
             let what = self.what(&url);
-            let (sent, reading) = body.open();
             let headers = self.headers((&id, &instance), &adjusted, same_site(&self.plan.url, &url));
             let left = deadline.saturating_duration_since(Instant::now());
-            let request = self.client.request(self.plan.settings.method.into(), url.clone()).headers(headers).timeout(left).body(sent);
-            let response = match request.send().await {
-                Ok(response) => response,
-                Err(error) => {
-                    let failure = answer::unanswered(error, &what, adjusted.limit, &self.hidden);
-                    return Err(body.reclaim(reading).await.map_or(failure, |error| unreadable(&what, &error)));
+            let request =
+                self.client.request(self.plan.settings.method.into(), url.clone()).headers(headers).timeout(left).body(body.open(length));
+            let response = request.send().await.map_err(|error| match body.failure() {
+                Some(unreadable) => {
+                    let text = format!("{what} was broken off because the message's own body cannot be read: {unreadable}");
+                    AdapterError::temporary(code::SEND_FAILED, text)
                 }
-            };
+                None => answer::unanswered(error, &what, adjusted.limit, &self.hidden),
+            })?;
             match next(&response, &url).map_err(|why| AdapterError::permanent(code::SEND_REFUSED, format!("{what} {why}")))? {
                 Some(target) if !is_success(&self.plan.settings, &response) => {
                     redirects += 1;
@@ -147,10 +155,6 @@ impl SendAdapter for HttpSender {
                         );
                         return Err(AdapterError::permanent(code::SEND_REFUSED, text));
                     }
-                    drop(response);
-                    if let Some(error) = body.reclaim(reading).await {
-                        return Err(unreadable(&what, &error));
-                    }
                     url = target;
                 }
                 _ => return answer::judge(response, &what, &self.plan.settings, &self.hidden).await,
@@ -161,10 +165,6 @@ impl SendAdapter for HttpSender {
 
 fn is_success(settings: &SendSettings, response: &Response) -> bool {
     settings.success_statuses.iter().any(|s| s.matches(response.status().as_u16()))
-}
-
-fn unreadable(what: &str, error: &str) -> AdapterError {
-    AdapterError::temporary(code::SEND_FAILED, format!("{what} was broken off because the message's own body cannot be read: {error}"))
 }
 
 /// Where a redirect leads that keeps method and body.
@@ -224,7 +224,14 @@ fn client(plan: &SendPlan) -> Result<Client, String> {
         .user_agent(concat!("portolan/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(settings.connect_timeout_seconds.into()))
         .redirect(redirect::Policy::none())
+        // Firewalls forget idle connections silently; a message sent into one would wait for its time limit.
+        .pool_idle_timeout(IDLE)
         .no_proxy();
+    #[cfg(target_os = "linux")]
+    {
+        // A destination that answers early and then reads nothing more would keep its connection for ever.
+        builder = builder.tcp_user_timeout(STUCK);
+    }
     if let Some(proxy) = &settings.proxy {
         let mut chosen = Proxy::all(&proxy.url).map_err(|e| format!("the proxy cannot be used: {}", e.without_url()))?;
         if let (Some(user), Some(password)) = (&proxy.user, &proxy.password) {

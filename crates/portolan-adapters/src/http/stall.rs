@@ -84,7 +84,7 @@ mod tests {
         let (mut client, server) = tokio::io::duplex(16);
         let mut server = StallGuard { patience: Duration::from_millis(200), ..StallGuard::new(server) };
         let reader = tokio::spawn(async move {
-            let mut all = vec![0; 48];
+            let mut all = [0; 48];
             for piece in all.chunks_mut(16) {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 client.read_exact(piece).await.unwrap();

@@ -109,6 +109,13 @@ impl LiveConfig {
         &self.files
     }
 
+    /// Makes the next connection look at the files.
+    #[cfg(test)]
+    pub fn look_now(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).looked =
+            Instant::now().checked_sub(LOOK_AGAIN).expect("a clock that runs");
+    }
+
     /// The configuration for a new connection.
     #[must_use]
     pub fn current(&self) -> Arc<ServerConfig> {

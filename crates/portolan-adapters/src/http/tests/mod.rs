@@ -1,6 +1,7 @@
 //! Tests over real sockets: an engine that can be told what to do, locations on free ports, and a
 //! destination that misbehaves on demand.
 
+mod checking;
 mod destination;
 mod limits;
 mod listeners;

@@ -150,6 +150,24 @@ async fn a_client_that_goes_away_does_not_cancel_the_commit() {
 }
 
 #[tokio::test]
+async fn a_location_that_the_engine_has_closed_is_to_be_tried_again() {
+    let location = location(json!({})).await;
+    location.engine.mood(Mood::Away(code::URL_DISALLOWED));
+    let response = post(&location.url, "<a/>").await;
+    assert_eq!(response.status(), 503);
+    assert_eq!(problem(response).await["type"], "urn:portolan:http:location-disabled");
+}
+
+#[tokio::test]
+async fn a_web_page_cannot_submit_through_somebodys_browser() {
+    let location = location(json!({})).await;
+    let request = |site: &str| client().post(&location.url).header("sec-fetch-site", site).body("x").send();
+    assert_eq!(request("cross-site").await.unwrap().status(), 403);
+    assert_eq!(location.engine.count(), 0);
+    assert_eq!(request("same-origin").await.unwrap().status(), 202);
+}
+
+#[tokio::test]
 async fn another_success_status_can_be_chosen_and_204_has_no_body() {
     for (status, has_body) in [(200, true), (204, false)] {
         let location = location(json!({ "success_status": status })).await;
