@@ -41,7 +41,7 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A mistake at a place.
     pub fn error(code: Code, span: Span, message: impl Into<String>) -> Self {
-        Self { code, severity: Severity::Error, message: message.into(), labels: vec![Label { span, text: String::new() }], help: None }
+        Self { code, severity: Severity::Error, message: visible(&message.into()), labels: vec![Label { span, text: String::new() }], help: None }
     }
 
     /// A warning at a place.
@@ -67,15 +67,14 @@ impl Diagnostic {
 
     /// What to do.
     #[must_use]
-    pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
+    pub fn help(self, help: impl Into<String>) -> Self {
+        self.maybe_help(Some(help.into()))
     }
 
     /// What to do, if there is something to say.
     #[must_use]
     pub fn maybe_help(mut self, help: Option<String>) -> Self {
-        self.help = help.or(self.help);
+        self.help = help.map(|help| help.split('\n').map(visible).collect::<Vec<_>>().join("\n")).or(self.help);
         self
     }
 
@@ -84,6 +83,11 @@ impl Diagnostic {
     pub fn span(&self) -> Span {
         self.labels.first().map(|label| label.span).unwrap_or_default()
     }
+}
+
+/// Text with control characters written out: names from files must not steer the terminal.
+fn visible(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
 /// Everything found, and the text it was found in.

@@ -120,7 +120,7 @@ fn read_bindings(report: &mut Report, folder: &Path, environment: &str, environm
         let file = report.sources.find(APPLICATION_FILE).unwrap_or_default();
         let mistake = Diagnostic::error(code::CONFIG_REFERENCE, Span::file(file), format!("there is no environment `{environment}`"));
         let help = suggest::unknown(environment, "environments", &names);
-        report.push(mistake.at("").help(format!("{help}; an environment is a file bindings/<environment>.yaml")));
+        report.push(mistake.at("").help(format!("{help}\nan environment is a file bindings/<environment>.yaml")));
         return None;
     }
     let tree = read_file(report, folder, &format!("bindings/{environment}.yaml"))?;

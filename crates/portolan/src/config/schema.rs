@@ -63,7 +63,6 @@ pub fn bindings() -> Value {
 fn generate<T: JsonSchema>(title: &str) -> Value {
     let mut value = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
     if let Some(root) = value.as_object_mut() {
-        root.insert("x-title".to_owned(), root.get("title").cloned().unwrap_or_default());
         root.insert("title".to_owned(), json!(title));
     }
     value

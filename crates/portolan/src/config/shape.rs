@@ -40,6 +40,9 @@ struct Shape<'a> {
 
 impl<'a> Shape<'a> {
     fn node(&mut self, schema: &'a Value, mut node: Node, what: &str) -> Option<Node> {
+        if matches!(node.value, Yaml::Broken) {
+            return None;
+        }
         let schema = deref(self.root, schema);
         if node.secret == Secrecy::Public && schema.get("x-secret").and_then(Value::as_bool) == Some(true) {
             node.secret = Secrecy::Secret;
@@ -60,7 +63,7 @@ impl<'a> Shape<'a> {
             Yaml::Number(_) => self.number(schema, &node, what).then_some(node),
             Yaml::List(_) => self.list(schema, node, what),
             Yaml::Map(_) => self.map(schema, node, what),
-            Yaml::Null | Yaml::Bool(_) => Some(node),
+            Yaml::Null | Yaml::Broken | Yaml::Bool(_) => Some(node),
         }
     }
 
@@ -303,7 +306,7 @@ impl<'a> Shape<'a> {
         match self.node(property, value, &what) {
             Some(value) => sound.push(Entry { key, key_span, value }),
             // Kept without a value, so that it does not count as missing.
-            None => sound.push(Entry { key, key_span, value: Node::new(key_span, Yaml::Null) }),
+            None => sound.push(Entry { key, key_span, value: Node::new(key_span, Yaml::Broken) }),
         }
     }
 
@@ -409,7 +412,7 @@ fn fits(schema: &Value, node: &Node) -> bool {
     let types = types(schema);
     types.is_empty()
         || types.iter().any(|name| match &node.value {
-            Yaml::Null => *name == "null",
+            Yaml::Null | Yaml::Broken => *name == "null",
             Yaml::Bool(_) => *name == "boolean",
             Yaml::Number(number) => *name == "number" || *name == "integer" && number.as_f64().is_some_and(|value| value.fract() == 0.0),
             Yaml::Text(_) => *name == "string",

@@ -92,10 +92,14 @@ impl Source {
         &self.text
     }
 
-    /// The text with secrets replaced by asterisks; byte offsets stay the same.
+    /// The text with secrets replaced by asterisks, and control characters (which could steer the
+    /// terminal) by question marks; byte offsets stay the same.
     #[must_use]
     pub fn shown(&self) -> String {
         let mut bytes = self.text.clone().into_bytes();
+        for (at, character) in self.text.char_indices().filter(|(_, c)| c.is_control() && !matches!(c, '\n' | '\t' | '\r')) {
+            bytes[at..at + character.len_utf8()].fill(b'?');
+        }
         for range in &self.masked {
             let end = range.end.min(bytes.len());
             for byte in bytes.iter_mut().take(end).skip(range.start).filter(|byte| !byte.is_ascii_whitespace()) {
@@ -148,5 +152,7 @@ mod tests {
         sources.mask(Span { file, start: 10, end: 18 });
         let source = sources.get(file).unwrap();
         assert_eq!(source.shown(), "password: ********\n");
+        let file = sources.add("b", "a: \u{1b}[31m\u{9b}\n".to_owned());
+        assert_eq!(sources.get(file).unwrap().shown(), "a: ?[31m??\n");
     }
 }

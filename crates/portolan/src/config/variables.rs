@@ -28,9 +28,7 @@ fn walk(report: &mut Report, variables: &BTreeMap<String, Node>, node: &mut Node
         Yaml::List(items) => items.iter_mut().for_each(|item| walk(report, variables, item)),
         Yaml::Map(entries) => entries.iter_mut().for_each(|entry| walk(report, variables, &mut entry.value)),
         Yaml::Text(text) if text.value.contains("${") => {
-            if let Some(value) = replaced(report, variables, node.span, text) {
-                node.value = value;
-            }
+            node.value = replaced(report, variables, node.span, text).unwrap_or(Yaml::Broken);
         }
         _ => {}
     }
@@ -64,7 +62,7 @@ fn replaced(report: &mut Report, variables: &BTreeMap<String, Node>, span: Span,
             let mistake = Diagnostic::error(code::CONFIG_REFERENCE, span, format!("there is no variable `{name}`"));
             report.push(mistake.help(
                 suggest::unknown(name, "variables", &names)
-                    + "; variables are defined under `variables` in application.yaml or in the bindings of an environment",
+                    + "\nvariables are defined under `variables` in application.yaml or in the bindings of an environment",
             ));
             return None;
         };
@@ -84,7 +82,7 @@ fn replaced(report: &mut Report, variables: &BTreeMap<String, Node>, span: Span,
             Yaml::Text(text) => value.push_str(&text.value),
             Yaml::Number(number) => value.push_str(&number.to_string()),
             Yaml::Bool(flag) => value.push_str(&flag.to_string()),
-            Yaml::Null | Yaml::Map(_) | Yaml::List(_) => {}
+            Yaml::Null | Yaml::Broken | Yaml::Map(_) | Yaml::List(_) => {}
         }
         pieces.push((start, value.len(), found, end + 1));
         at = end + 1;

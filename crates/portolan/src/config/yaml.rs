@@ -55,6 +55,8 @@ pub enum Yaml {
     List(Vec<Node>),
     /// Keys with values.
     Map(Vec<Entry>),
+    /// Something wrong that is reported already.
+    Broken,
 }
 
 /// A key with its value.
@@ -155,15 +157,26 @@ impl Node {
     pub fn json(&self) -> serde_json::Value {
         use serde_json::Value;
         match &self.value {
-            Yaml::Null => Value::Null,
+            Yaml::Null | Yaml::Broken => Value::Null,
             Yaml::Bool(value) => Value::Bool(*value),
             Yaml::Number(number) => Value::Number(number.clone()),
             Yaml::Text(text) => Value::String(text.value.clone()),
             Yaml::List(items) => Value::Array(items.iter().map(Self::json).collect()),
             Yaml::Map(entries) => {
-                let given = entries.iter().filter(|entry| !matches!(entry.value.value, Yaml::Null));
+                let given = entries.iter().filter(|entry| !matches!(entry.value.value, Yaml::Null | Yaml::Broken));
                 Value::Object(given.map(|entry| (entry.key.clone(), entry.value.json())).collect())
             }
+        }
+    }
+
+    /// Whether nothing in it is broken.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        match &self.value {
+            Yaml::Broken => false,
+            Yaml::List(items) => items.iter().all(Self::is_sound),
+            Yaml::Map(entries) => entries.iter().all(|entry| entry.value.is_sound()),
+            _ => true,
         }
     }
 
@@ -171,7 +184,7 @@ impl Node {
     #[must_use]
     pub fn describe(&self) -> String {
         match &self.value {
-            Yaml::Null => "nothing".to_owned(),
+            Yaml::Null | Yaml::Broken => "nothing".to_owned(),
             Yaml::Bool(value) => format!("`{value}`"),
             Yaml::Number(_) if self.secret != Secrecy::Public => "a number".to_owned(),
             Yaml::Number(number) => format!("the number {number}"),
@@ -396,7 +409,7 @@ impl Builder<'_> {
     fn key(&mut self, node: &Node) -> bool {
         let text = match &node.value {
             Yaml::Text(text) => text.value.clone(),
-            Yaml::Null | Yaml::Bool(_) | Yaml::Number(_) => {
+            Yaml::Null | Yaml::Broken | Yaml::Bool(_) | Yaml::Number(_) => {
                 self.source.text().get(node.span.start..node.span.end).unwrap_or("").trim().to_owned()
             }
             Yaml::List(_) | Yaml::Map(_) => {

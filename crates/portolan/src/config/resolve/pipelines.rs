@@ -154,7 +154,7 @@ impl Resolver<'_> {
     /// The pipeline in the key `pipeline` of `owner`; pass-through when there is none.
     pub(super) fn pipeline(&mut self, used: Option<&PipelineUse>, owner: &Node, kind: PipelineKind) -> Option<PipelineRef> {
         let node = owner.get("pipeline");
-        if node.is_some_and(|node| matches!(node.value, Yaml::Null)) {
+        if node.is_some_and(|node| matches!(node.value, Yaml::Broken)) {
             return None;
         }
         let name = match used {
@@ -235,7 +235,7 @@ impl Resolver<'_> {
         let before = self.report.count(Severity::Error);
         let schema = factory.spec().settings;
         let settings = check_shape(self.report, &schema, line.settings.clone(), &format!("`{}`", line.component))?;
-        if self.report.count(Severity::Error) > before {
+        if self.report.count(Severity::Error) > before || !settings.is_sound() {
             return None;
         }
         let json = settings.json();

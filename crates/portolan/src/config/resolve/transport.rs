@@ -26,7 +26,7 @@ impl Resolver<'_> {
     pub(super) fn transport(&mut self, owner: &Node, direction: Direction) -> Option<Placed> {
         let registry = self.registry;
         // A value of the wrong type is reported already and was emptied.
-        let (entry, adapter) = owner.entries().iter().filter(|entry| !matches!(entry.value.value, Yaml::Null)).find_map(|entry| {
+        let (entry, adapter) = owner.entries().iter().filter(|entry| !matches!(entry.value.value, Yaml::Broken)).find_map(|entry| {
             let adapter = registry.adapter(&entry.key)?;
             adapter_schema(adapter, direction).is_some().then_some((entry, adapter))
         })?;
@@ -35,7 +35,7 @@ impl Resolver<'_> {
         let what = format!("`{}`", entry.key);
         let mut settings = check_shape(self.report, &schema, entry.value.clone(), &what)?;
         secrets::resolve(self.report, &mut settings, self.folder);
-        if self.report.count(Severity::Error) > before {
+        if self.report.count(Severity::Error) > before || !settings.is_sound() {
             return None;
         }
         let json = settings.json();

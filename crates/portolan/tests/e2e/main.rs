@@ -1,0 +1,9 @@
+//! End to end: the real binary, real folders, real HTTP, the real command line.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod basics;
+mod failures;
+mod harness;
+mod operating;
+mod states;
