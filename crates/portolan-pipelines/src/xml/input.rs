@@ -27,6 +27,7 @@ enum Source {
 /// The text of a message.
 pub struct Input {
     source: Source,
+    original: Piece,
     window: Vec<u8>,
     detected: Detected,
     discarded: u64,
@@ -55,7 +56,8 @@ impl Input {
     fn from_bytes(bytes: Bytes, part_charset: Option<&str>, limit: u64) -> Result<Self, XmlError> {
         let detected = find_charset(&bytes, part_charset)?;
         let text = bytes.slice(detected.skip..);
-        let new = |source| Self { source, window: Vec::new(), detected, discarded: 0, lines: 0, columns: 0, limit };
+        let original = Piece::Bytes(bytes.clone());
+        let new = |source| Self { source, original, window: Vec::new(), detected, discarded: 0, lines: 0, columns: 0, limit };
         let input = if detected.charset == Charset::Utf8 {
             let broken = std::str::from_utf8(&text).err().map(|e| e.valid_up_to());
             let input = new(Source::Whole(text));
@@ -85,9 +87,33 @@ impl Input {
         let mut first = section.part(0, head.len() as u64);
         let length = read_full(&mut first, &mut head).map_err(|e| XmlError::unreadable(&e))?;
         let detected = find_charset(&head[..length], part_charset)?;
+        Ok(Self::stream(section, detected, limit))
+    }
+
+    fn stream(section: Section, detected: Detected, limit: u64) -> Self {
         let text = section.part(detected.skip as u64, section.length());
         let source = Source::Stream { section: text, raw: Vec::new(), decoding: Decoding::new(detected.charset), finished: false };
-        Ok(Self { source, window: Vec::new(), detected, discarded: 0, lines: 0, columns: 0, limit })
+        Self { source, original: Piece::Section(section), window: Vec::new(), detected, discarded: 0, lines: 0, columns: 0, limit }
+    }
+
+    /// The same text from its start again, to be read independently of this one.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        match (&self.source, &self.original) {
+            (Source::Whole(bytes), original) => {
+                let (source, original) = (Source::Whole(bytes.clone()), original.clone());
+                let (detected, limit) = (self.detected, self.limit);
+                Self { source, original, window: Vec::new(), detected, discarded: 0, lines: 0, columns: 0, limit }
+            }
+            (Source::Stream { .. }, Piece::Section(section)) => Self::stream(section.clone(), self.detected, self.limit),
+            (Source::Stream { section, .. }, Piece::Bytes(_)) => Self::stream(section.clone(), self.detected, self.limit),
+        }
+    }
+
+    /// The body as it came, byte order mark and all.
+    #[must_use]
+    pub fn original(&self) -> Piece {
+        self.original.clone()
     }
 
     /// The text from the last discarded byte on, as far as it has been read.

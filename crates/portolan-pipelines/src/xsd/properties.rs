@@ -54,7 +54,7 @@ pub fn load(trees: &[Tree], index: &Index, schemas: &mut Schemas, problems: &mut
         }
         if let Some(prefix) = system::prefix_of(&tree.target) {
             let message = format!("the namespace \"{}\" belongs to the system properties ({prefix}.*)", tree.target);
-            problems.error(tree, ROOT, message, "remove the file: these properties are built in");
+            problems.warning(tree, ROOT, message, "the file is not needed: these properties are built in");
             continue;
         }
         if let Some(other) = namespaces.insert(tree.target.clone(), &tree.shown) {

@@ -91,15 +91,18 @@ impl Tree {
 
     /// Finds lines and columns in one pass: nodes are in the order of the text.
     fn place_nodes(&mut self, text: &[u8]) {
-        let (mut line, mut line_start, mut at) = (1, 0, 0);
+        let (mut line, mut column, mut at) = (1, 1, 0);
         for node in &mut self.nodes {
-            for (index, _) in text[at..node.offset].iter().enumerate().filter(|(_, b)| **b == b'\n') {
-                line += 1;
-                line_start = at + index + 1;
+            for byte in &text[at..node.offset] {
+                if *byte == b'\n' {
+                    line += 1;
+                    column = 1;
+                } else if byte & 0xC0 != 0x80 {
+                    column += 1;
+                }
             }
             at = node.offset;
-            node.line = line;
-            node.column = text[line_start..at].iter().filter(|b| **b & 0xC0 != 0x80).count() as u64 + 1;
+            (node.line, node.column) = (line, column);
         }
     }
 

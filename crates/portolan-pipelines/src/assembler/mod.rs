@@ -1,0 +1,4 @@
+//! The XML assembler.
+
+/// Catalogue name.
+pub const NAME: &str = "xml-assembler";
