@@ -95,6 +95,7 @@ fn prepare(core: &Core, port: &Port, work: &Work, now: Timestamp) -> Result<Opti
         context: message.context,
         body: part.body,
         content_type: part.content_type,
+        charset: part.charset,
         attempt: work.instance.progress.attempts,
         now,
     }))

@@ -11,6 +11,7 @@ use crate::{
     resubmit::{self, Refusal},
     server::{Server, state_text},
 };
+use portolan_engine::states::{Illegal, Transition, send_port, send_port_group};
 use portolan_engine::waiting::{Release, Which, may_go, on_group_started, on_port_started};
 use portolan_model::{
     InstanceId, Message, MessageId, SmolStr,
@@ -22,29 +23,8 @@ use portolan_sdk::BodySource;
 use portolan_store::{Action, Durability, NewInstance, Operation, Position, Selection, Severity, StateFilter, StoreError, ask};
 use std::sync::Arc;
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum PortAction {
-    Enlist,
-    Start,
-    Stop,
-    Unenlist,
-}
-mod send_port {
-    use super::*;
-    pub fn step(_: PortState, a: PortAction, _: Option<&str>) -> Result<PortState, String> {
-        Ok(match a {
-            PortAction::Start => PortState::Started,
-            PortAction::Unenlist => PortState::Unenlisted,
-            _ => PortState::Stopped,
-        })
-    }
-}
-mod send_port_group {
-    use super::*;
-    pub fn step(s: PortState, a: PortAction, _: usize) -> Result<PortState, String> {
-        super::send_port::step(s, a, None)
-    }
-}
+/// What can be done to a send port or group.
+pub use portolan_engine::states::Command as PortAction;
 
 /// A receive location as operators see it.
 #[derive(Clone, Debug)]
@@ -175,13 +155,8 @@ impl Server {
     /// [`Refusal`] when there is no such port, the action is illegal now, or the store takes no writes.
     pub async fn port_action(&self, name: &str, action: PortAction) -> Result<PortState, Refusal> {
         let _change = self.locations.lock().await;
-        let deployment = self.core.deployment();
-        let state = deployment.port_state(name).ok_or_else(|| missing("send port", name))?;
-        let groups = deployment.blueprint.application.send_port_groups.iter().filter(|g| g.members.iter().any(|m| m == name));
-        let last_of = groups
-            .filter(|g| deployment.group_state(&g.name) != Some(PortState::Unenlisted))
-            .find(|g| g.members.iter().all(|m| m == name || deployment.port_state(m) == Some(PortState::Unenlisted)));
-        let next = send_port::step(state, action, last_of.map(|g| g.name.as_str())).map_err(|illegal| not_allowed(&illegal.to_string()))?;
+        let state = send_port::State::of(&self.core.deployment().table, name).ok_or_else(|| missing("send port", name))?;
+        let next = allowed(name, send_port::step(&state, action))?;
         let choose = |choices: &mut Choices| {
             choices.send_ports.insert(name.into(), next);
         };
@@ -197,12 +172,8 @@ impl Server {
     /// [`Refusal`] as for ports.
     pub async fn group_action(&self, name: &str, action: PortAction) -> Result<PortState, Refusal> {
         let _change = self.locations.lock().await;
-        let deployment = self.core.deployment();
-        let state = deployment.group_state(name).ok_or_else(|| missing("send port group", name))?;
-        let groups = &deployment.blueprint.application.send_port_groups;
-        let members = groups.iter().find(|g| g.name == name).map(|g| g.members.clone()).unwrap_or_default();
-        let enlisted = members.iter().filter(|m| deployment.port_state(m).is_some_and(|s| s != PortState::Unenlisted)).count();
-        let next = send_port_group::step(state, action, enlisted).map_err(|illegal| not_allowed(&illegal.to_string()))?;
+        let state = send_port_group::State::of(&self.core.deployment().table, name).ok_or_else(|| missing("send port group", name))?;
+        let next = allowed(name, send_port_group::step(&state, action))?;
         let choose = |choices: &mut Choices| {
             choices.groups.insert(name.into(), next);
         };
@@ -358,6 +329,15 @@ impl Server {
         self.core.commit(self.core.batch(None, Durability::Sync, operations)).await.map_err(|error| refused(&error))?;
         self.core.set_deployment(Arc::new(current.with_choices(choices, epoch)));
         Ok(())
+    }
+}
+
+/// The state a command leads to. A command that was carried out before changes nothing and is no mistake.
+fn allowed(name: &str, step: Result<Transition, Illegal>) -> Result<PortState, Refusal> {
+    match step {
+        Ok(transition) => Ok(transition.to),
+        Err(Illegal::Already(state)) => Ok(state),
+        Err(illegal) => Err(not_allowed(&format!("{name}: {illegal}"))),
     }
 }
 

@@ -6,7 +6,6 @@ use portolan_model::{
     Code, SmolStr,
     artifact::{PipelineRef, Stage},
     code,
-    property::PropertyError,
 };
 use portolan_sdk::{ComponentError, Outcome, PipelineContext, PipelineMessage, Prepared, Registry, Schemas, StageComponent};
 use std::{io::Seek, sync::Arc};
@@ -23,18 +22,14 @@ struct PreparedComponent {
     prepared: Arc<dyn Prepared>,
 }
 
-/// Why a pipeline failed: which component, with what.
+/// Why a pipeline failed.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the pipeline {pipeline} failed in {component}: {message}")]
+#[error("{description}")]
 pub struct PipelineError {
-    /// Name of the pipeline.
-    pub pipeline: SmolStr,
-    /// Name of the component, or of the stage.
-    pub component: SmolStr,
     /// Code with a page.
     pub code: Code,
-    /// What happened, in words.
-    pub message: String,
+    /// Which pipeline and component failed, and with what.
+    pub description: String,
 }
 
 impl Pipeline {
@@ -149,16 +144,11 @@ impl Pipeline {
     }
 
     fn failed(&self, component: &str, error: ComponentError) -> PipelineError {
-        PipelineError { pipeline: self.context.pipeline.clone(), component: component.into(), code: error.code, message: error.message }
+        let description = format!("the pipeline {} failed in {component}: {}", self.context.pipeline, error.message);
+        PipelineError { code: error.code, description }
     }
 }
 
 fn unreadable(error: &std::io::Error) -> ComponentError {
     ComponentError::new(code::PIPELINE_FAILED, format!("the message body cannot be rewound: {error}"))
-}
-
-impl From<PropertyError> for PipelineError {
-    fn from(error: PropertyError) -> Self {
-        Self { pipeline: SmolStr::default(), component: "the engine".into(), code: code::PROPERTY_INVALID, message: error.to_string() }
-    }
 }

@@ -20,7 +20,7 @@ pub async fn run(core: Arc<Core>, queue: Arc<PortQueue>, mut stop: watch::Receiv
         queue.set_closed(closed.is_some());
         if let Some(opens) = closed
             && queue.is_empty()
-            && !queue.next_due().is_some_and(|due| due <= core.world.now())
+            && queue.next_due().is_none_or(|due| due > core.world.now())
         {
             let until = queue.next_due().map_or(opens, |due| due.min(opens));
             wait(&queue, Some(until), &core, &mut stop).await;

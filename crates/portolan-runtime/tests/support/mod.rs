@@ -1,7 +1,7 @@
 //! A world for tests: a memory store, an adapter whose source is the test and whose destinations can
 //! be told to fail, and an application put together in code.
 
-#![allow(dead_code, missing_docs)]
+#![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -10,7 +10,7 @@ application: failures
 receive_ports:
   - name: In
     locations:
-      - {{ name: folder, pipeline: PassThruReceive, file: {{ folder: in, mask: "*", polling_interval: 1s }} }}
+      - {{ name: folder, pipeline: PassThruReceive, file: {{ folder: in, mask: "*", polling_interval_ms: 1000 }} }}
       - {{ name: web, pipeline: PassThruReceive, http: {{ listen: "127.0.0.1:{http}", path: /in }} }}
 send_ports:
   - name: Shaky
