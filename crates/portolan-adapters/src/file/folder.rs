@@ -18,6 +18,8 @@ use super::mask::{IN_PROGRESS, MaskSet};
 pub struct Listing {
     /// Inode of the folder.
     pub folder: u64,
+    /// Device the folder is on.
+    pub device: u64,
     /// Names the location takes, sorted.
     pub names: Vec<OsString>,
     /// Names that a receiver renamed for itself (ending `.PTL-WIP`).
@@ -29,9 +31,9 @@ pub struct Listing {
 /// # Errors
 /// In words, with the path, when the folder cannot be used.
 pub fn list(folder: &Path, masks: &MaskSet) -> Result<Listing, String> {
-    let inode = usable(folder)?;
+    let metadata = usable(folder)?;
     let unreadable = |e: io::Error| format!("folder {} cannot be listed: {e}", folder.display());
-    let mut listing = Listing { folder: inode, names: Vec::new(), left_behind: Vec::new() };
+    let mut listing = Listing { folder: metadata.ino(), device: metadata.dev(), names: Vec::new(), left_behind: Vec::new() };
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         let name = entry.file_name();
@@ -49,11 +51,11 @@ pub fn list(folder: &Path, masks: &MaskSet) -> Result<Listing, String> {
     Ok(listing)
 }
 
-/// Checks that files of a folder can be listed, read and deleted; returns the folder's inode.
+/// Checks that files of a folder can be listed, read and deleted.
 ///
 /// # Errors
 /// In words, with the path.
-pub fn usable(folder: &Path) -> Result<u64, String> {
+pub fn usable(folder: &Path) -> Result<fs::Metadata, String> {
     let shown = folder.display();
     let metadata = fs::metadata(folder).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => format!("folder {shown} does not exist"),
@@ -65,7 +67,7 @@ pub fn usable(folder: &Path) -> Result<u64, String> {
     permitted(folder, Access::READ_OK | Access::EXEC_OK).map_err(|e| format!("folder {shown} cannot be read: {e}"))?;
     permitted(folder, Access::WRITE_OK | Access::EXEC_OK)
         .map_err(|e| format!("folder {shown} cannot be written to, so received files could not be deleted: {e}"))?;
-    Ok(metadata.ino())
+    Ok(metadata)
 }
 
 /// Checks that files can be created in a folder.

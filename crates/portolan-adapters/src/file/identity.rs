@@ -13,13 +13,16 @@ use std::{
         fs::MetadataExt,
     },
     path::{Path, PathBuf},
+    str::FromStr,
+    time::SystemTime,
 };
 
 /// First field of a key, so that the format can change.
 const FORMAT: &str = "file1";
 
-/// A file at one moment. The change time is part of it because it is the one time stamp that no program
-/// can set back: a copy with the old modification time is a new file.
+/// A file at one moment. Its birth time is part of it because no program can set it: a copy with the old
+/// modification time is a new file. File systems that keep no birth time give the change time instead,
+/// which also changes with permissions.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FileIdentity {
     /// Inode of the folder: a folder with another one is another folder (not mounted, for example).
@@ -27,19 +30,15 @@ pub struct FileIdentity {
     inode: u64,
     size: u64,
     modified: (i64, i64),
-    changed: (i64, i64),
+    born: (u64, u32),
 }
 
 impl FileIdentity {
     /// The identity of a file in a folder.
     pub fn of(folder: u64, file: &Metadata) -> Self {
-        Self {
-            folder,
-            inode: file.ino(),
-            size: file.size(),
-            modified: (file.mtime(), file.mtime_nsec()),
-            changed: (file.ctime(), file.ctime_nsec()),
-        }
+        let birth = file.created().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let born = birth.map_or((file.ctime().cast_unsigned(), file.ctime_nsec() as u32), |at| (at.as_secs(), at.subsec_nanos()));
+        Self { folder, inode: file.ino(), size: file.size(), modified: (file.mtime(), file.mtime_nsec()), born }
     }
 
     /// Whether both are the same file, though its content or attributes may have changed.
@@ -49,8 +48,8 @@ impl FileIdentity {
 
     /// The receive key of this file at this path.
     pub fn key(&self, path: &Path) -> String {
-        let Self { folder, inode, size, modified, changed } = self;
-        format!("{FORMAT}|{folder}|{inode}|{size}|{}.{}|{}.{}|{}", modified.0, modified.1, changed.0, changed.1, escape(path.as_os_str()))
+        let Self { folder, inode, size, modified, born } = self;
+        format!("{FORMAT}|{folder}|{inode}|{size}|{}.{}|{}.{}|{}", modified.0, modified.1, born.0, born.1, escape(path.as_os_str()))
     }
 
     /// Reads a receive key.
@@ -62,12 +61,12 @@ impl FileIdentity {
         let mut number = || fields.next()?.parse().ok();
         let (folder, inode, size) = (number()?, number()?, number()?);
         let modified = moment(fields.next()?)?;
-        let changed = moment(fields.next()?)?;
-        Some((Self { folder, inode, size, modified, changed }, unescape(fields.next()?)?.into()))
+        let born = moment(fields.next()?)?;
+        Some((Self { folder, inode, size, modified, born }, unescape(fields.next()?)?.into()))
     }
 }
 
-fn moment(text: &str) -> Option<(i64, i64)> {
+fn moment<S: FromStr, N: FromStr>(text: &str) -> Option<(S, N)> {
     let (seconds, nanoseconds) = text.split_once('.')?;
     Some((seconds.parse().ok()?, nanoseconds.parse().ok()?))
 }

@@ -53,7 +53,7 @@ enum Done {
     Removed(Removed),
     /// Keys were forgotten, or not.
     Forgotten(Vec<String>, Result<(), AdapterError>),
-    Recovered(Result<(Vec<String>, Vec<(Received, String)>), AdapterError>),
+    Recovered(Result<Removed, AdapterError>),
 }
 
 struct Submission {
@@ -118,8 +118,8 @@ struct Location {
     stop: Stop,
     source: Source,
     names: Names,
-    /// Notifications, and the inode of the folder they are for.
-    watch: Option<(Watch, u64)>,
+    /// Notifications, and device and inode of the folder they are for.
+    watch: Option<(Watch, (u64, u64))>,
     work: JoinSet<Done>,
     listing: bool,
     batches: usize,
@@ -148,7 +148,7 @@ impl Location {
     async fn run(mut self) -> Result<(), AdapterError> {
         let mut stop = self.stop.clone();
         while !*stop.borrow() {
-            self.names.hints(&self.receiver.taker.hints, &mut self.look_at);
+            self.hear();
             self.start_work();
             let wake = self.next_wake();
             let hints = self.receiver.taker.hints.clone();
@@ -162,6 +162,18 @@ impl Location {
         }
         self.finish().await;
         Ok(())
+    }
+
+    /// Takes over what the operating system told.
+    fn hear(&mut self) {
+        let news = self.receiver.taker.hints.take();
+        if news.lost {
+            self.watch = None;
+        }
+        if news.look {
+            self.look_at = Instant::now();
+        }
+        self.names.announced(news.names);
     }
 
     /// Starts whatever can be done now.
@@ -268,10 +280,10 @@ impl Location {
                     self.forget_at = Some(Instant::now() + ENGINE_PAUSE.1);
                 }
             }
-            Done::Recovered(Ok((forget, stays))) => {
+            Done::Recovered(Ok(removed)) => {
                 self.recovered = true;
-                self.forget_soon(forget);
-                self.keep_unremoved(stays);
+                self.forget_soon(removed.forget);
+                self.keep_unremoved(removed.stays);
             }
             Done::Recovered(Err(e)) => {
                 tracing::warn!(error = %e, "what was received before the last stop is not known yet");
@@ -317,7 +329,7 @@ impl Location {
             self.left_behind = listing.left_behind.into();
         }
         self.names.listed(listing.names);
-        self.rearm(listing.folder);
+        self.rearm((listing.device, listing.folder));
         let unremoved = std::mem::take(&mut self.unremoved);
         if !unremoved.is_empty() {
             self.start_removal(unremoved);
@@ -326,9 +338,9 @@ impl Location {
     }
 
     /// Sees to it that notifications are for the folder that is there now.
-    fn rearm(&mut self, folder: u64) {
+    fn rearm(&mut self, folder: (u64, u64)) {
         let taker = &self.receiver.taker;
-        if taker.settings.network_folder || self.watch.as_ref().is_some_and(|(_, inode)| *inode == folder) {
+        if taker.settings.network_folder || self.watch.as_ref().is_some_and(|(_, watched)| *watched == folder) {
             return;
         }
         self.watch = None;

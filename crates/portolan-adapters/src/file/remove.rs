@@ -132,27 +132,27 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     }
 }
 
-/// Deletes what was committed before a crash but not deleted. Returns the keys to forget; the files
-/// that cannot be deleted; and whether a key belongs to a folder that is not there now. Blocking.
-pub fn recover(location: &Path, folder_inode: u64, keys: Vec<String>) -> io::Result<(Vec<String>, Vec<(Received, String)>)> {
-    let (mut forget, mut stays) = (Vec::new(), Vec::new());
+/// Deletes what was committed before a crash but not deleted, durably. Keys of another folder, or of
+/// another one under this name (as when it is not mounted), are left alone: it may come back. Blocking.
+///
+/// # Errors
+/// When the folder cannot be synced.
+pub fn recover(location: &Path, folder_inode: u64, keys: Vec<String>) -> io::Result<Removed> {
+    let mut removed = Removed::default();
     for key in keys {
-        let Some((identity, path)) = FileIdentity::parse(&key) else {
-            continue;
-        };
-        // Another folder, or another one under this name (not mounted): it may come back.
+        let Some((identity, path)) = FileIdentity::parse(&key) else { continue };
+        let Some(name) = path.file_name().map(OsString::from) else { continue };
         if path.parent() != Some(location) || identity.folder != folder_inode {
             continue;
         }
-        let Some(name) = path.file_name().map(OsString::from) else { continue };
         let file = Received { name, path, identity, key, claim: None };
         match remove(location, &file) {
-            Removal::Gone | Removal::Replaced(_) => forget.push(file.key),
-            Removal::Stays(why) => stays.push((file, why)),
+            Removal::Gone | Removal::Replaced(_) => removed.forget.push(file.key),
+            Removal::Stays(why) => removed.stays.push((file, why)),
         }
     }
-    if !forget.is_empty() {
+    if !removed.forget.is_empty() {
         folder::sync(location)?;
     }
-    Ok((forget, stays))
+    Ok(removed)
 }

@@ -1,10 +1,7 @@
 //! What a location knows: which files wait, which are under way, which are held back and until when,
 //! and what operators were told. No file is touched here.
 
-use super::{
-    take::{Candidate, NotTaken, Stamp},
-    watch::Hints,
-};
+use super::take::{Candidate, NotTaken, Stamp};
 use portolan_model::{Code, code};
 use portolan_sdk::{Proxy, SourceNotice};
 use std::{
@@ -27,8 +24,8 @@ pub struct Names {
     queue: BTreeMap<OsString, bool>,
     /// Under way, or received and not yet deleted.
     busy: HashSet<OsString>,
-    /// A busy name that was announced again meanwhile: perhaps a new file.
-    announced: HashSet<OsString>,
+    /// Busy names that were announced again meanwhile, perhaps for a new file; `true`: complete.
+    announced: HashMap<OsString, bool>,
     held: HashMap<OsString, Held>,
 }
 
@@ -47,19 +44,18 @@ impl Names {
         self.queue.is_empty()
     }
 
-    /// Takes over what the operating system announced. Asks for a look at the folder when it lost count.
-    pub fn hints(&mut self, hints: &Hints, look_at: &mut Instant) {
-        let (names, look) = hints.take();
-        if look {
-            *look_at = Instant::now();
-        }
+    /// Takes over what the operating system announced.
+    pub fn announced(&mut self, names: BTreeMap<OsString, bool>) {
         for (name, complete) in names {
             if self.busy.contains(&name) {
-                self.announced.insert(name);
+                *self.announced.entry(name).or_default() |= complete;
             } else if complete {
                 self.held.remove(&name);
                 self.queue.insert(name, true);
-            } else if !self.held.contains_key(&name) {
+            } else if let Some(held) = self.held.get_mut(&name) {
+                // Perhaps its permissions were changed.
+                held.due = Instant::now();
+            } else {
                 self.queue.entry(name).or_insert(false);
             }
         }
@@ -95,8 +91,8 @@ impl Names {
     pub fn requeue(&mut self, candidates: Vec<Candidate>) {
         for candidate in candidates {
             self.busy.remove(&candidate.name);
-            self.announced.remove(&candidate.name);
-            self.queue.insert(candidate.name, candidate.complete);
+            let complete = self.announced.remove(&candidate.name).unwrap_or_default() || candidate.complete;
+            self.queue.insert(candidate.name, complete);
         }
     }
 
@@ -104,8 +100,9 @@ impl Names {
     pub fn release(&mut self, name: OsString, again: bool) {
         self.busy.remove(&name);
         self.held.remove(&name);
-        if self.announced.remove(&name) || again {
-            self.queue.insert(name, false);
+        let announced = self.announced.remove(&name);
+        if announced.is_some() || again {
+            self.queue.insert(name, announced.unwrap_or_default());
         }
     }
 
@@ -118,18 +115,20 @@ impl Names {
     /// A candidate was not taken: holds it back, and tells operators once when they must know.
     pub fn not_taken(&mut self, name: OsString, reason: NotTaken, folder: &Path, source: &Source) {
         self.busy.remove(&name);
-        let announced = self.announced.remove(&name);
+        if reason == NotTaken::EmptyDeleted {
+            source.item(code::FILE_EMPTY, format!("the empty file {} was deleted without processing", folder.join(&name).display()));
+        }
+        if let Some(complete) = self.announced.remove(&name)
+            && (complete || matches!(reason, NotTaken::Ignored | NotTaken::EmptyDeleted))
+        {
+            // What was seen is out of date.
+            self.held.remove(&name);
+            self.queue.insert(name, complete);
+            return;
+        }
         let shown = folder.join(&name);
         let (pause, seen, trouble) = match reason {
-            NotTaken::Ignored => {
-                self.held.remove(&name);
-                if announced {
-                    self.queue.insert(name, false);
-                }
-                return;
-            }
-            NotTaken::EmptyDeleted => {
-                source.item(code::FILE_EMPTY, format!("the empty file {} was deleted without processing", shown.display()));
+            NotTaken::Ignored | NotTaken::EmptyDeleted => {
                 self.held.remove(&name);
                 return;
             }

@@ -226,7 +226,7 @@ impl Taker {
             BodySource::File(path.to_owned())
         } else {
             let mut bytes = Vec::with_capacity(usize::try_from(metadata.size()).unwrap_or_default() + 1);
-            (&*file).take(IN_MEMORY + 1).read_to_end(&mut bytes).map_err(|e| unreadable(&e))?;
+            file.take(IN_MEMORY + 1).read_to_end(&mut bytes).map_err(|e| unreadable(&e))?;
             if bytes.len() as u64 != metadata.size() {
                 return Err(unsettled(metadata, self));
             }

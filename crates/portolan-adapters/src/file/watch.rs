@@ -37,6 +37,18 @@ struct State {
     /// Files written to and not closed since.
     writing: HashMap<OsString, Instant>,
     look: bool,
+    lost: bool,
+}
+
+/// What the operating system told since the last time.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Names to look at; `true`: complete.
+    pub names: BTreeMap<OsString, bool>,
+    /// Look at the whole folder: some news were lost.
+    pub look: bool,
+    /// The folder itself went away, and its watch with it.
+    pub lost: bool,
 }
 
 impl Hints {
@@ -45,11 +57,11 @@ impl Hints {
         Arc::new(Self { masks, state: Mutex::default(), wake: Notify::new() })
     }
 
-    /// Names to look at, and whether to look at the whole folder.
-    pub fn take(&self) -> (BTreeMap<OsString, bool>, bool) {
+    /// What is new since the last time.
+    pub fn take(&self) -> News {
         let mut state = self.lock();
         state.writing.retain(|_, last| last.elapsed() < WRITING);
-        (std::mem::take(&mut state.names), std::mem::take(&mut state.look))
+        News { names: std::mem::take(&mut state.names), look: std::mem::take(&mut state.look), lost: std::mem::take(&mut state.lost) }
     }
 
     /// Waits for a hint.
@@ -93,9 +105,10 @@ impl Hints {
         self.wake.notify_one();
     }
 
-    fn look_again(&self) {
+    fn look_again(&self, lost: bool) {
         let mut state = self.lock();
         state.look = true;
+        state.lost |= lost;
         state.writing.clear();
         drop(state);
         self.wake.notify_one();
@@ -183,13 +196,14 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 fn dispatch(listeners: &HashMap<PathBuf, Vec<Arc<Hints>>>, event: notify::Result<Event>) {
     let Some(event) = event.ok().filter(|event| !event.need_rescan()) else {
         // Events were lost: everybody looks for themselves.
-        listeners.values().flatten().for_each(|h| h.look_again());
+        listeners.values().flatten().for_each(|h| h.look_again(false));
         return;
     };
     let Some(told) = told(&event.kind) else { return };
     for path in &event.paths {
         if let Some(of_folder) = listeners.get(path) {
-            of_folder.iter().for_each(|h| h.look_again());
+            let gone = matches!(told, Told::Gone);
+            of_folder.iter().for_each(|h| h.look_again(gone));
         } else if let (Some(folder), Some(name)) = (path.parent(), path.file_name())
             && let Some(of_folder) = listeners.get(folder)
         {

@@ -17,7 +17,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -163,7 +163,6 @@ fn read(message: &InboundMessage) -> (Vec<u8>, u64) {
 
 /// A receive location at work in a temporary folder.
 pub struct Running {
-    pub engine: Arc<Engine>,
     pub folder: PathBuf,
     stop: watch::Sender<bool>,
     task: JoinHandle<Result<(), AdapterError>>,
@@ -180,7 +179,7 @@ impl Running {
         let (stop, stopped) = watch::channel(false);
         let proxy = Proxy::new(engine.clone());
         let task = tokio::spawn(receiver.run(proxy, stopped));
-        Self { engine: engine.clone(), folder: folder.to_owned(), stop, task }
+        Self { folder: folder.to_owned(), stop, task }
     }
 
     /// Stops it in good order.
@@ -215,10 +214,11 @@ pub fn setup() -> Setup {
     Setup { artifact: "Test".into(), base: PathBuf::from("/") }
 }
 
-/// Puts a complete file into a folder by renaming.
+/// Puts a complete file into a folder by renaming; it was written ten seconds ago.
 pub fn put(folder: &Path, name: &str, body: impl AsRef<[u8]>) {
     let temporary = folder.join(format!(".{name}.part"));
     fs::write(&temporary, body).unwrap();
+    fs::File::options().write(true).open(&temporary).unwrap().set_modified(SystemTime::now() - Duration::from_secs(10)).unwrap();
     fs::rename(temporary, folder.join(name)).unwrap();
 }
 

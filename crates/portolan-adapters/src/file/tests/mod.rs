@@ -1,4 +1,7 @@
 //! Tests with real files in temporary folders.
 
+mod checking;
 mod engine;
 mod receiving;
+mod sending;
+mod trouble;
