@@ -118,6 +118,8 @@ pub struct OutboundMessage {
     pub body: Body,
     /// MIME content type of the body part, if known.
     pub content_type: Option<SmolStr>,
+    /// Character set of the body part, if known; the content type does not repeat it.
+    pub charset: Option<SmolStr>,
     /// Failed attempts on this transport before this one.
     pub attempt: u32,
     /// Now.

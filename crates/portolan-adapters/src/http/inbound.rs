@@ -20,10 +20,15 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::{NamedTempFile, TempPath};
-use tokio::{io::AsyncWriteExt, time::timeout};
+use tokio::{
+    io::{AsyncWriteExt, BufWriter},
+    time::timeout,
+};
 
 /// Memory that bodies of one listener may fill together; what does not fit goes to temporary files.
 const BUDGET: usize = 128 << 20;
+/// Bytes written to a temporary file at once: each write costs a change of thread.
+const WRITE: usize = 256 << 10;
 /// A body may take this long at any speed...
 const FREE: Duration = Duration::from_secs(60);
 /// ...and must on the whole come at so many bytes per second.
@@ -79,7 +84,7 @@ pub struct Collected {
 /// Where the bytes go.
 enum Store {
     Memory(Vec<Bytes>),
-    File(tokio::fs::File, TempPath),
+    File(BufWriter<tokio::fs::File>, TempPath),
 }
 
 /// Reads a body to its end.
@@ -171,7 +176,7 @@ async fn put(store: Store, piece: Bytes, received: u64, held: &mut Held) -> Resu
 async fn open_file() -> Result<Store, Refusal> {
     let opened = tokio::task::spawn_blocking(NamedTempFile::new).await.map_err(io::Error::other).and_then(|file| file);
     let (file, path) = opened.map_err(|e| no_room(&e))?.into_parts();
-    Ok(Store::File(tokio::fs::File::from_std(file), path))
+    Ok(Store::File(BufWriter::with_capacity(WRITE, tokio::fs::File::from_std(file)), path))
 }
 
 async fn finish(store: Store) -> Result<BodySource, Refusal> {

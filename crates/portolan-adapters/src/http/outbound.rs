@@ -171,9 +171,29 @@ pub fn user_headers(text: &str) -> Result<HeaderMap, String> {
     Ok(headers)
 }
 
+/// The `Content-Type` of a body part: its own type, or the manual's default, with its character set.
+#[must_use]
+pub fn content_type(own: Option<&str>, charset: Option<&str>) -> String {
+    let own = own.filter(|t| !t.is_empty()).unwrap_or("text/xml");
+    let is_token = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:+".contains(&b));
+    match charset.filter(|c| !c.is_empty() && is_token(c) && !own.to_ascii_lowercase().contains("charset=")) {
+        Some(charset) => format!("{own}; charset={charset}"),
+        None => own.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_content_type_names_the_character_set_once() {
+        assert_eq!(content_type(None, None), "text/xml");
+        assert_eq!(content_type(Some(""), Some("iso-8859-1")), "text/xml; charset=iso-8859-1");
+        assert_eq!(content_type(Some("a/b; x=y"), Some("utf-8")), "a/b; x=y; charset=utf-8");
+        assert_eq!(content_type(Some("a/b; Charset=utf-8"), Some("x")), "a/b; Charset=utf-8");
+        assert_eq!(content_type(Some("a/b"), Some("x\r\ny: z")), "a/b");
+    }
 
     #[test]
     fn user_headers_are_read_as_the_manual_says() {

@@ -83,14 +83,12 @@ impl HttpSender {
         // receive adapter noted about its own request would change ours.
         let dynamic = matches!(context.get(&system::bts::IS_DYNAMIC_SEND), Some(Value::Boolean(true)));
         let number = |name: portolan_model::Name| dynamic.then(|| whole_number(context, &name)).flatten();
-        let content_type = dynamic
-            .then(|| context.text(&system::http::CONTENT_TYPE))
-            .flatten()
-            .or(settings.content_type.as_deref())
-            .or(message.content_type.as_deref())
-            .filter(|t| !t.is_empty())
-            .unwrap_or("text/xml");
-        let content_type = HeaderValue::from_str(content_type)
+        let chosen = dynamic.then(|| context.text(&system::http::CONTENT_TYPE)).flatten().or(settings.content_type.as_deref());
+        let content_type = match chosen.filter(|t| !t.is_empty()) {
+            Some(chosen) => chosen.to_owned(),
+            None => outbound::content_type(message.content_type.as_deref(), message.charset.as_deref()),
+        };
+        let content_type = HeaderValue::from_str(&content_type)
             .map_err(|_| wrong(format!("the content type {content_type:?} cannot be put into a header")))?;
         let seconds = number(system::http::REQUEST_TIMEOUT).unwrap_or(settings.timeout_seconds);
         let limit = match seconds {

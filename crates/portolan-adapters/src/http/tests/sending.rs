@@ -32,6 +32,7 @@ fn message(body: Body) -> OutboundMessage {
         context: Context::new(),
         body,
         content_type: None,
+        charset: None,
         attempt: 0,
         now: Timestamp(0),
     }

@@ -121,6 +121,7 @@ fn message() -> OutboundMessage {
         context: Context::new(),
         body: Body::from_bytes(&b"<a/>"[..]),
         content_type: None,
+        charset: None,
         attempt: 0,
         now: Timestamp(0),
     }
