@@ -6,6 +6,8 @@
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod docs;
+pub mod explain;
 pub mod run;
 
 use portolan_sdk::Registry;

@@ -2,7 +2,9 @@
 
 mod check;
 mod client;
+mod new;
 mod output;
+mod reference;
 mod status;
 mod suspended;
 mod table;
@@ -24,6 +26,15 @@ pub struct Arguments {
 enum Command {
     /// Check an application folder and report every mistake at once.
     Check(check::Check),
+    /// Make an application folder to start from.
+    New(new::New),
+    /// Explain an error code; without one, list them all.
+    Explain(reference::Explain),
+    /// Print the JSON Schema of application.yaml for editors.
+    Schema(reference::Schema),
+    /// Show what to write.
+    #[command(subcommand)]
+    Example(reference::Example),
     /// Run an application until it is stopped.
     Run(crate::run::RunArgs),
     /// Show a running server at a glance.
@@ -76,6 +87,10 @@ pub fn main() -> ExitCode {
     let mut output = Output::stdout();
     let done = match &arguments.command {
         Command::Check(command) => command.run(&mut output),
+        Command::New(command) => said(command.run(&mut output)),
+        Command::Explain(command) => said(command.run(&mut output)),
+        Command::Schema(command) => said(command.run(&mut output)),
+        Command::Example(command) => said(command.run(&mut output)),
         Command::Run(args) => return crate::run::run(args),
         Command::Status(o) => said(status::status(&o.connection, &mut output)),
         Command::Locations(o) => said(status::locations(&o.connection, o.command.as_ref(), &mut output)),

@@ -11,6 +11,7 @@ pub mod diagnostic;
 pub mod format;
 mod locate;
 mod merge;
+pub mod reload;
 pub mod render;
 mod resolve;
 pub mod schema;
