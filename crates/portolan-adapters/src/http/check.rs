@@ -2,6 +2,7 @@
 //! open a socket, and never put a secret into a message.
 
 use super::{
+    client,
     config::{Authentication, Basic, Bearer, ReceiveSettings, SendSettings},
     tls::{self, TlsFiles},
 };
@@ -281,7 +282,17 @@ pub fn send(settings: &serde_json::Value, base: &Path) -> (Checked, Option<SendP
     }
     let address = url.as_ref().map_or_else(String::new, shown);
     let sound = report.problems.iter().all(|p| p.warning);
-    (Checked { address, problems: report.problems }, url.filter(|_| sound).map(|url| SendPlan { url, settings }))
+    let plan = url.filter(|_| sound).map(|url| SendPlan { url, settings });
+    // Whether certificate and key belong together shows only here.
+    if let Some(Err(message)) = plan.as_ref().filter(|p| p.settings.tls.is_some()).map(client::build) {
+        report.mistake(
+            &["tls"],
+            message,
+            "Compare the files: `openssl x509 -noout -pubkey` and `openssl pkey -pubout` must print the same key.",
+        );
+        return (Checked { address, problems: report.problems }, None);
+    }
+    (Checked { address, problems: report.problems }, plan)
 }
 
 fn check_url(report: &mut Report<'_>, key: &str, text: &str) -> Option<Url> {

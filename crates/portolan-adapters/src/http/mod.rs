@@ -7,6 +7,7 @@
 mod answer;
 mod auth;
 mod check;
+mod client;
 pub mod config;
 mod connection;
 mod inbound;

@@ -172,8 +172,8 @@ async fn submit(proxy: &Proxy, message: InboundMessage, keep_failed: bool) -> Re
 
 /// The engine takes nothing at the moment.
 fn unavailable(error: &AdapterError) -> Refusal {
-    // The engine's words may name files and hosts: those are for operators.
-    tracing::warn!(code = %error.code, error = %error.message, "a message could not be stored");
+    // The engine tells operators by itself; its words may name files and hosts, which no client may know.
+    tracing::debug!(code = %error.code, error = %error.message, "a message could not be stored");
     let detail = "The message was not stored.";
     match error.retry {
         // The location is being closed: its listener will know in a moment.

@@ -4,9 +4,9 @@
 use super::{
     answer::{self, Hidden},
     check::SendPlan,
+    client,
     config::{Method, SendSettings},
     outbound::{self, Outgoing},
-    tls,
 };
 use async_trait::async_trait;
 use hyper::{
@@ -15,8 +15,8 @@ use hyper::{
 };
 use portolan_model::{Context, Value, code, system};
 use portolan_sdk::{AdapterError, OutboundMessage, SendAdapter};
-use reqwest::{Certificate, Client, Identity, Proxy, Response, Url, redirect};
-use std::{fs, str::FromStr, time::Duration};
+use reqwest::{Client, Response, Url};
+use std::{str::FromStr, time::Duration};
 use tokio::time::Instant;
 
 /// Lets destinations recognise a message that is sent again: the service instance, the same at every
@@ -29,13 +29,6 @@ const MESSAGE_ID: HeaderName = HeaderName::from_static("portolan-message-id");
 const BASE_TIMEOUT: Duration = Duration::from_secs(60);
 /// ...and more for each MiB of it, when no limit is configured.
 const TIMEOUT_PER_MIB: Duration = Duration::from_secs(10);
-
-/// How long a connection is kept for the next message.
-const IDLE: Duration = Duration::from_secs(30);
-
-/// How long sent bytes may stay without a sign of the destination before the connection is given up.
-#[cfg(target_os = "linux")]
-const STUCK: Duration = Duration::from_secs(120);
 
 /// Sends for one port.
 pub struct HttpSender {
@@ -60,7 +53,7 @@ impl HttpSender {
     /// # Errors
     /// When a certificate cannot be used.
     pub fn new(plan: SendPlan) -> Result<Self, String> {
-        let client = client(&plan)?;
+        let client = client::build(&plan)?;
         let hidden = Hidden::of(&plan.settings, &plan.url);
         let authorization = plan.settings.authentication.as_ref().and_then(|a| a.header()).map(|text| secret_value(&text)).transpose()?;
         let mut headers = HeaderMap::new();
@@ -213,40 +206,4 @@ impl From<Method> for reqwest::Method {
             Method::Patch => Self::PATCH,
         }
     }
-}
-
-fn client(plan: &SendPlan) -> Result<Client, String> {
-    tls::install_provider();
-    let settings = &plan.settings;
-    let mut builder = Client::builder()
-        .user_agent(concat!("portolan/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(Duration::from_secs(settings.connect_timeout_seconds.into()))
-        .redirect(redirect::Policy::none())
-        // Firewalls forget idle connections silently; a message sent into one would wait for its time limit.
-        .pool_idle_timeout(IDLE)
-        .no_proxy();
-    #[cfg(target_os = "linux")]
-    {
-        // A destination that answers early and then reads nothing more would keep its connection for ever.
-        builder = builder.tcp_user_timeout(STUCK);
-    }
-    if let Some(proxy) = &settings.proxy {
-        let mut chosen = Proxy::all(&proxy.url).map_err(|e| format!("the proxy cannot be used: {}", e.without_url()))?;
-        if let (Some(user), Some(password)) = (&proxy.user, &proxy.password) {
-            chosen = chosen.basic_auth(user, password.expose());
-        }
-        builder = builder.proxy(chosen);
-    }
-    let files = settings.tls.clone().unwrap_or_default();
-    let read = |file: &std::path::Path| fs::read(file).map_err(|e| format!("cannot read {}: {e}", file.display()));
-    if let (Some(certificate), Some(key)) = (&files.certificate, &files.key) {
-        let pem = [read(certificate)?, b"\n".to_vec(), read(key)?].concat();
-        let identity = Identity::from_pem(&pem);
-        builder = builder.identity(identity.map_err(|e| format!("the client certificate {} cannot be used: {e}", certificate.display()))?);
-    }
-    if let Some(ca) = &files.ca {
-        let authorities = Certificate::from_pem_bundle(&read(ca)?).map_err(|e| format!("{} cannot be used: {e}", ca.display()))?;
-        builder = builder.tls_certs_only(authorities);
-    }
-    builder.build().map_err(|e| format!("the HTTP client cannot be set up: {}", answer::causes(&e)))
 }

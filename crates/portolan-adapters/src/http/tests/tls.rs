@@ -5,7 +5,7 @@ use super::{
     *,
 };
 use portolan_model::{Context, MessageId, Timestamp};
-use portolan_sdk::{Body, OutboundMessage};
+use portolan_sdk::{Body, Direction, OutboundMessage};
 use std::{path::Path, process::Command};
 use tempfile::TempDir;
 
@@ -142,6 +142,20 @@ async fn a_send_port_trusts_its_authority_and_nobody_else() {
     assert!(error.message.to_lowercase().contains("certificate"), "{error}");
     assert_eq!((error.retry, location.engine.count()), (portolan_sdk::Retry::Temporary, 1));
     location.stop().await;
+}
+
+#[test]
+fn a_certificate_with_another_key_is_reported_by_the_check() {
+    let folder = folder();
+    certificate(folder.path(), "other");
+    let tls = json!({ "certificate": "server.pem", "key": "other.key" });
+    for (direction, settings) in
+        [(Direction::Receive, json!({ "path": "/a", "tls": tls })), (Direction::Send, json!({ "url": "https://x/", "tls": tls }))]
+    {
+        let checked = HttpAdapter::default().check(direction, &settings, folder.path());
+        assert_eq!(checked.problems.len(), 1, "{checked:?}");
+        assert_eq!(checked.problems[0].path, ["tls"], "{checked:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
