@@ -23,7 +23,10 @@ mod sources;
 pub use harness::{Harness, MemorySite, Mode, Site};
 pub use lost::{LostAnswer, retrying};
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+/// A case that takes longer hangs.
+const LONGEST: Duration = Duration::from_secs(180);
 
 /// A case: a name that is a sentence, and what it does.
 pub struct Case {
@@ -129,6 +132,9 @@ pub fn cases() -> Vec<Case> {
             }
         }
         Mode::FRESH {
+            commits {
+                batches_are_remembered_for_long,
+            }
             sources {
                 the_event_log_keeps_the_newest,
             }
@@ -148,8 +154,14 @@ pub async fn run(fresh_site: impl Fn() -> Arc<dyn Site>) {
     for case in cases() {
         for mode in case.modes {
             let harness = Harness::open(fresh_site(), *mode).await;
-            if let Err(error) = tokio::spawn((case.run)(harness)).await {
-                failures.push(format!("{} ({mode:?}): {}", case.name, what_happened(error)));
+            let mut task = tokio::spawn((case.run)(harness));
+            match tokio::time::timeout(LONGEST, &mut task).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => failures.push(format!("{} ({mode:?}): {}", case.name, what_happened(error))),
+                Err(_) => {
+                    task.abort();
+                    failures.push(format!("{} ({mode:?}): hangs", case.name));
+                }
             }
         }
     }

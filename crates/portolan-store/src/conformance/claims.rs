@@ -130,8 +130,9 @@ pub(super) async fn a_scheduled_instance_is_not_given_before_it_is_due(mut h: Ha
     let due = h.claim("A", second(100), 9).await;
     assert_eq!((ids(&due), due.next_due), (vec![there[1]], Some(second(200))), "due at its very moment");
     assert_eq!(due.work[0].instance.state, InstanceState::Scheduled, "a claim does not change the state");
-    let full = h.claim("A", second(400), 2).await;
-    assert_eq!((ids(&full), full.next_due), (vec![there[2], there[0]], None));
+    let full = h.claim("A", second(200), 1).await;
+    assert_eq!((ids(&full), full.next_due), (vec![there[2]], None), "who got all they asked for will ask again at once");
+    assert_eq!(ids(&h.claim("A", second(300), 1).await), [there[0]]);
     assert_eq!(h.claim("A", NOW, 9).await.next_due, None, "claimed ones do not become due");
 
     assert_eq!(h.commit(vec![release(there[0])]).await, [1]);

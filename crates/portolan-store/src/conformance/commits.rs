@@ -153,6 +153,25 @@ pub(super) async fn a_failed_batch_may_be_tried_anew_under_its_id(mut h: Harness
     assert_eq!(h.instance(id).await, None);
 }
 
+/// Not run in every mode: thousands of commits.
+pub(super) async fn batches_are_remembered_for_long(mut h: Harness) {
+    let (mut batches, mut gone) = (Vec::new(), Vec::new());
+    for at in 0..3_000 {
+        let message = h.message(format!("<order number=\"{at}\"/>"));
+        let instance = h.ready(&message, "A");
+        let id = instance.id;
+        let batch = Batch { durability: Durability::Lazy, ..h.batch(vec![publish(message, vec![instance])]) };
+        h.submit(batch.clone()).await.unwrap();
+        batches.push(batch);
+        gone.push(complete(id));
+    }
+    h.commit(gone).await;
+    for batch in batches.into_iter().step_by(7) {
+        assert_eq!(h.submit(batch).await.unwrap().changed, [1]);
+    }
+    assert_eq!(h.select(Selection::default()).await, []);
+}
+
 pub(super) async fn an_empty_batch_is_applied(mut h: Harness) {
     assert_eq!(h.commit(vec![]).await, [] as [u64; 0]);
     let lazy = Batch { durability: Durability::Lazy, ..h.batch(vec![]) };

@@ -43,7 +43,7 @@ impl Site for MemorySite {
 pub enum Mode {
     /// In one go.
     Fresh,
-    /// Closing and opening the store at every [`Harness::step`].
+    /// Closing and opening the store wherever the case allows it.
     Reopened,
     /// With every second answer to a commit lost, and the batch repeated.
     LostAnswers,
