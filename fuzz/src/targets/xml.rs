@@ -83,7 +83,7 @@ fn run(bytes: &[u8]) {
 }
 
 /// A source that gives a few bytes at a time.
-struct Dripping(Cursor<Vec<u8>>);
+pub(super) struct Dripping(pub(super) Cursor<Vec<u8>>);
 
 impl Read for Dripping {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
