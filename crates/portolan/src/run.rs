@@ -16,6 +16,7 @@ use portolan_model::time::TimeZone;
 use portolan_runtime::{Blueprint, Clock, Server, Start, StartError, SystemClock, World};
 use portolan_sdk::Registry;
 use portolan_store::MessageBox;
+use portolan_store_sqlite::{Options, SqliteStore};
 use std::{
     io::IsTerminal,
     net::SocketAddr,
@@ -111,8 +112,7 @@ async fn serve(args: &RunArgs) -> Result<bool, String> {
     let blueprint = blueprint(&folder, loaded)?;
     let data = args.data.clone().unwrap_or(settings.data_folder);
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().map_err(|error| error.to_string())?;
-    let store: Arc<dyn MessageBox> = Arc::new(portolan_store::MemoryStore::new());
-    std::fs::create_dir_all(&data).map_err(|e| e.to_string())?;
+    let store: Arc<dyn MessageBox> = Arc::new(open_store(&data)?);
     let token = Token::of(&data).map_err(|error| format!("{}: the management token cannot be read or made: {error}", data.display()))?;
     let listener = api::bind(args.management.unwrap_or(settings.management_address)).await?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
@@ -146,6 +146,10 @@ async fn serve(args: &RunArgs) -> Result<bool, String> {
     upkeep.abort();
     Whereabouts::remove(&data);
     Ok(in_time)
+}
+
+fn open_store(data: &Path) -> Result<SqliteStore, String> {
+    SqliteStore::open(Options::new(data)).map_err(|error| format!("the MessageBox in {} cannot be opened: {error}", data.display()))
 }
 
 /// Waits for SIGINT, SIGTERM or a stop request; SIGHUP reloads.
