@@ -10,8 +10,7 @@ async fn locations_share_a_listener_by_path_and_come_and_go_alone() {
     reachable(address).await;
     let b = start(&adapter, address, "/b", json!({}));
     let url_b = b.url.clone();
-    eventually("location b", || b.task.is_finished() || !matches!(b.engine.notices().len(), 1..)).await;
-    sleep(Duration::from_millis(100)).await;
+    entered(&b).await;
     assert_eq!((post(&a.url, "1").await.status().as_u16(), post(&b.url, "2").await.status().as_u16()), (202, 202));
     assert_eq!((a.engine.count(), b.engine.count()), (1, 1));
     b.stop().await;
@@ -21,7 +20,7 @@ async fn locations_share_a_listener_by_path_and_come_and_go_alone() {
     assert_eq!(problem(response).await["type"], "urn:portolan:http:location-disabled");
     assert_eq!(post(&a.url, "4").await.status(), 202);
     let b = start(&adapter, address, "/b", json!({}));
-    sleep(Duration::from_millis(100)).await;
+    entered(&b).await;
     assert_eq!(post(&b.url, "5").await.status(), 202);
     a.stop().await;
     b.stop().await;
@@ -70,10 +69,14 @@ async fn a_stop_finishes_what_is_being_committed_and_takes_nothing_more() {
     location.engine.mood(Mood::Slow(Duration::from_millis(600)));
     let client = client();
     let request = tokio::spawn(client.post(&location.url).body("<a/>").send());
+    location.engine.begun(1).await;
     // A client that is still sending its body when the stop comes.
     let mut slow = tokio::net::TcpStream::connect(location.address).await.unwrap();
-    slow.write_all(b"POST /in HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n<a").await.unwrap();
-    sleep(Duration::from_millis(200)).await;
+    slow.write_all(b"POST /in HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n").await.unwrap();
+    let mut go_on = [0; 25];
+    slow.read_exact(&mut go_on).await.unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    slow.write_all(b"<a").await.unwrap();
     let (engine, address) = (location.engine.clone(), location.address);
     let stopping = tokio::spawn(location.stop());
     let mut answer = String::new();

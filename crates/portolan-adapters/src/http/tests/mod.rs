@@ -21,7 +21,10 @@ use std::{
     io::Read,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU16, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
@@ -46,6 +49,8 @@ enum Mood {
 #[derive(Default)]
 struct Engine {
     mood: Mutex<Mood>,
+    /// Batches that came, answered or not.
+    begun: AtomicUsize,
     submitted: Mutex<Vec<InboundMessage>>,
     suspended: Mutex<Vec<(InboundMessage, Failure)>>,
     notices: Mutex<Vec<String>>,
@@ -57,6 +62,9 @@ impl Engine {
     }
     fn count(&self) -> usize {
         self.submitted.lock().unwrap().len()
+    }
+    async fn begun(&self, count: usize) {
+        eventually("a batch", || self.begun.load(Ordering::SeqCst) >= count).await;
     }
     fn last(&self) -> InboundMessage {
         self.submitted.lock().unwrap().last().expect("a submitted message").clone()
@@ -76,6 +84,7 @@ fn bytes(message: &InboundMessage) -> Vec<u8> {
 impl TransportProxy for Engine {
     async fn execute(&self, operations: Vec<BatchOperation>) -> Result<BatchOutcome, AdapterError> {
         let mood = *self.mood.lock().unwrap();
+        self.begun.fetch_add(1, Ordering::SeqCst);
         if let Mood::Slow(pause) = mood {
             sleep(pause).await;
         }
@@ -139,9 +148,17 @@ fn setup(name: &str) -> Setup {
     Setup { artifact: SmolStr::new(name), base: PathBuf::from("/") }
 }
 
-/// An address that was free a moment ago.
+/// An address where nobody listens. Below the range that the system gives to clients, so that no
+/// connection of another test takes it meanwhile.
 fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let offset = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add((std::process::id() % 97) as u16 * 101);
+        let address = SocketAddr::from(([127, 0, 0, 1], 20_000 + offset % 10_000));
+        if std::net::TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// Starts a location with these settings besides `listen`.
@@ -166,6 +183,18 @@ async fn location(more: Json) -> Location {
 /// Waits until somebody listens.
 async fn reachable(address: SocketAddr) {
     eventually("a listener", || std::net::TcpStream::connect(address).is_ok()).await;
+}
+
+/// Waits until a location on a listener shared with others takes messages.
+async fn entered(location: &Location) {
+    for _ in 0..200 {
+        // Not a method that submits.
+        if client().get(&location.url).send().await.is_ok_and(|r| r.status() == 405) {
+            return;
+        }
+        sleep(Duration::from_millis(25)).await;
+    }
+    panic!("{} never came", location.url);
 }
 
 async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {

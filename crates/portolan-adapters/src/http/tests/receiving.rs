@@ -143,8 +143,9 @@ async fn a_client_that_goes_away_does_not_cancel_the_commit() {
     location.engine.mood(Mood::Slow(Duration::from_millis(400)));
     let mut stream = tokio::net::TcpStream::connect(location.address).await.unwrap();
     stream.write_all(b"POST /in HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n<a/>").await.unwrap();
-    sleep(Duration::from_millis(150)).await;
+    location.engine.begun(1).await;
     drop(stream);
+    assert_eq!(location.engine.count(), 0, "the commit is still to come");
     eventually("the message", || location.engine.count() == 1).await;
     location.stop().await;
 }
