@@ -1,12 +1,13 @@
 //! The catalogue: one line per component.
 
-use crate::disassembler::XmlDisassemblerFactory;
+use crate::{assembler::XmlAssemblerFactory, disassembler::XmlDisassemblerFactory};
 use portolan_sdk::Registry;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 /// Adds every built-in component to a registry.
 pub fn register(registry: &mut Registry) {
+    registry.add_component(Arc::new(XmlAssemblerFactory));
     registry.add_component(Arc::new(XmlDisassemblerFactory));
 }
 

@@ -158,7 +158,10 @@ impl Capture {
             (None, true) if field.value_type != ValueType::String => return Ok(()),
             _ => text,
         };
-        let value = Value::parse(field.value_type, text, &self.zone).map_err(|error| refused(field, reader, &error.to_string()))?;
+        let value = Value::parse(field.value_type, text, &self.zone).map_err(|error| match plan.sensitive.get(number) {
+            Some(true) => refused(field, reader, &format!("its value, which is not shown, is not of type {:?}", field.value_type)),
+            _ => refused(field, reader, &error.to_string()),
+        })?;
         self.context.promote(field.property.clone(), value).map_err(|error| refused(field, reader, &error.to_string()))
     }
 

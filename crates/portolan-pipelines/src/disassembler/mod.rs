@@ -13,13 +13,15 @@ mod resolve;
 mod settings;
 mod split;
 
-pub use settings::{Effective, Settings, boolean, check_names, spec_names};
+pub use settings::Settings;
+
+pub(crate) use plan::{Plan, Plans};
+pub(crate) use settings::{Effective, boolean, check_names, spec_names};
 
 use crate::{
     stream::{Output, Piece, Section},
     xml::{Input, Reader, XmlError, chars::is_space, charset},
 };
-use plan::Plans;
 use portolan_model::{SmolStr, Value, artifact::Stage, code, system::xmlnorm};
 use portolan_sdk::{
     Body, ComponentError, ComponentFactory, ComponentSpec, Disassembler, PipelineContext, PipelineMessage, PipelinePart, Prepared, Schemas,
@@ -199,7 +201,8 @@ fn templates(parts: Vec<PipelinePart>, body_index: usize) -> std::io::Result<Vec
     parts.into_iter().enumerate().map(template).collect()
 }
 
-fn looks_like_xml(head: &[u8], part_charset: Option<&str>) -> bool {
+/// Whether text begins with `<`.
+pub(crate) fn looks_like_xml(head: &[u8], part_charset: Option<&str>) -> bool {
     // A character set that is unknown is reported when the message is read.
     let Ok(detected) = charset::detect(head, part_charset) else { return true };
     let mut text = Vec::new();
@@ -210,7 +213,7 @@ fn looks_like_xml(head: &[u8], part_charset: Option<&str>) -> bool {
 }
 
 /// A content type without its charset parameter, which no longer holds.
-fn without_charset(content_type: &str) -> SmolStr {
+pub(crate) fn without_charset(content_type: &str) -> SmolStr {
     let keep = |parameter: &&str| !parameter.trim_start().get(..8).is_some_and(|start| start.eq_ignore_ascii_case("charset="));
     let kept: Vec<&str> = content_type.split(';').filter(keep).collect();
     kept.join(";").into()

@@ -3,7 +3,7 @@
 
 use crate::xpath::{self, Trie};
 use portolan_model::code;
-use portolan_sdk::{ComponentError, DocumentSpec};
+use portolan_sdk::{ComponentError, DocumentSpec, PromotedField, Schemas};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -19,10 +19,12 @@ pub struct Plan {
     pub spec: Arc<DocumentSpec>,
     /// Its expressions.
     pub trie: Trie,
+    /// Of each promoted field, whether its value must not be shown.
+    pub sensitive: Vec<bool>,
 }
 
 impl Plan {
-    fn new(spec: &Arc<DocumentSpec>) -> Result<Self, ComponentError> {
+    fn new(spec: &Arc<DocumentSpec>, schemas: &Schemas) -> Result<Self, ComponentError> {
         let mut trie = Trie::default();
         let mut add = |expression: &str, number: usize| match xpath::parse(expression) {
             Ok(path) => {
@@ -43,7 +45,8 @@ impl Plan {
         if let Some(expression) = &spec.body_xpath {
             add(expression, BODY)?;
         }
-        Ok(Self { spec: spec.clone(), trie })
+        let is_sensitive = |field: &PromotedField| schemas.properties().any(|p| p.sensitive && p.name == field.property);
+        Ok(Self { spec: spec.clone(), trie, sensitive: spec.promoted.iter().map(is_sensitive).collect() })
     }
 
     /// How many fields there are.
@@ -63,13 +66,13 @@ impl Plans {
     ///
     /// # Errors
     /// PTL0006 when the specification has an expression that is not understood.
-    pub fn of(&self, spec: &Arc<DocumentSpec>) -> Result<Arc<Plan>, ComponentError> {
+    pub fn of(&self, spec: &Arc<DocumentSpec>, schemas: &Schemas) -> Result<Arc<Plan>, ComponentError> {
         let key = Arc::as_ptr(spec) as usize;
         let mut plans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plan) = plans.get(&key) {
             return Ok(plan.clone());
         }
-        let plan = Arc::new(Plan::new(spec)?);
+        let plan = Arc::new(Plan::new(spec, schemas)?);
         plans.insert(key, plan.clone());
         Ok(plan)
     }

@@ -39,7 +39,7 @@ impl Resolver {
         let Effective { envelopes, documents, promote_only, .. } = &self.effective;
         if !promote_only && let Some(at) = self.listed(envelopes, message_type)? {
             if at.0 == level {
-                return Ok(Resolved::Envelope(self.plans.of(at.1)?));
+                return Ok(Resolved::Envelope(self.plans.of(at.1, &self.schemas)?));
             }
             let message = format!(
                 "the envelope {message_type} is at nesting level {} but listed as number {} in envelope_schemas",
@@ -57,7 +57,7 @@ impl Resolver {
             return fail(code::XML_NOT_EXPECTED, message);
         }
         if let Some((_, spec)) = self.listed(documents, message_type)? {
-            return Ok(Resolved::Document(self.plans.of(spec)?));
+            return Ok(Resolved::Document(self.plans.of(spec, &self.schemas)?));
         }
         let candidates = self.schemas.by_type(message_type);
         if !documents.is_empty() && !matches!(candidates, [one] if one.is_envelope && envelopes.is_empty()) {
@@ -69,11 +69,11 @@ impl Resolver {
             [] => fail(code::XML_NO_SCHEMA, format!("no schema is deployed for the message type {message_type}")),
             [one] if one.is_envelope && !promote_only => {
                 if envelopes.is_empty() {
-                    return Ok(Resolved::Envelope(self.plans.of(one)?));
+                    return Ok(Resolved::Envelope(self.plans.of(one, &self.schemas)?));
                 }
                 fail(code::XML_NOT_EXPECTED, format!("the envelope {message_type} is not in envelope_schemas: {}", envelopes.join(", ")))
             }
-            [one] => Ok(Resolved::Document(self.plans.of(one)?)),
+            [one] => Ok(Resolved::Document(self.plans.of(one, &self.schemas)?)),
             several => {
                 let files: Vec<&str> = several.iter().map(|spec| spec.file.as_str()).collect();
                 let message = format!(
