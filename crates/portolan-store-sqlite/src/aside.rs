@@ -44,7 +44,7 @@ impl Txn<'_> {
         let suspended = unreadable(Instance { service, ..row.instance }, why);
         rows::update_instance(self.connection, n, &suspended)?;
         self.tell(Some(&suspended), why)?;
-        self.effects.push(Effect::ColdFinished { id, service: number, row: n });
+        self.effects.push(Effect::ColdFinished { id, service: number, row: n, waited: false });
         Ok(())
     }
 

@@ -134,11 +134,11 @@ fn refill(core: &Core, service: u32, now: Timestamp) -> Result<(), StoreError> {
             }
             (cold.version, held)
         };
-        let limit = WINDOW + spare;
-        let (mut keys, next_due) = core.readers.read(|connection| read_window(connection, service, now, limit))?;
-        let more = keys.len() >= limit;
+        let (mut keys, later) = core.readers.read(|connection| read_window(connection, service, now, spare))?;
+        let more = keys.len() >= WINDOW + spare;
         let mut state = core.lock();
         keys.retain(|key| !state.held.contains_key(&key.id));
+        let next_due = later.into_iter().find(|(_, id)| !state.held.contains_key(id)).map(|(due, _)| due);
         let cold = &mut state.waiting(service).cold;
         if cold.version == version {
             cold.fill(keys, more, next_due);
@@ -147,20 +147,19 @@ fn refill(core: &Core, service: u32, now: Timestamp) -> Result<(), StoreError> {
     }
 }
 
-/// The first claimable rows in order, and when the next becomes due.
-fn read_window(connection: &Connection, service: u32, now: Timestamp, limit: usize) -> rusqlite::Result<(Vec<ColdKey>, Option<i64>)> {
+/// The first claimable rows in order, and the first that become due later. `spare` of them may be held.
+fn read_window(
+    connection: &Connection,
+    service: u32,
+    now: Timestamp,
+    spare: usize,
+) -> rusqlite::Result<(Vec<ColdKey>, Vec<(i64, InstanceId)>)> {
+    let limit = WINDOW + spare;
     let mut keys = Vec::new();
-    for (scheduled, sql) in [
-        (
-            false,
-            "SELECT priority, due, sequence, n, id FROM instance WHERE service = ?1 AND state = 0 AND ?2 IS NOT NULL ORDER BY priority, due, sequence LIMIT ?3",
-        ),
-        (
-            true,
-            "SELECT priority, due, sequence, n, id FROM instance WHERE service = ?1 AND state = 1 AND due <= ?2 ORDER BY priority, due, sequence LIMIT ?3",
-        ),
-    ] {
-        let mut find = connection.prepare_cached(sql)?;
+    let columns = "SELECT priority, due, sequence, n, id FROM instance WHERE service = ?1 AND";
+    let order = "ORDER BY priority, due, sequence LIMIT ?3";
+    for (scheduled, condition) in [(false, "state = 0 AND ?2 IS NOT NULL"), (true, "state = 1 AND due <= ?2")] {
+        let mut find = connection.prepare_cached(&format!("{columns} {condition} {order}"))?;
         let rows = find.query_map(params![service, now.0, limit as i64], |row| {
             let id = InstanceId(uuid::Uuid::from_bytes(row.get(4)?));
             let sequence = row.get::<_, i64>(2)?.cast_unsigned();
@@ -172,9 +171,12 @@ fn read_window(connection: &Connection, service: u32, now: Timestamp, limit: usi
     }
     keys.sort_unstable();
     keys.truncate(limit);
-    let mut next = connection.prepare_cached("SELECT min(due) FROM instance WHERE service = ?1 AND state = 1 AND due > ?2")?;
-    let next_due = next.query_row(params![service, now.0], |row| row.get(0))?;
-    Ok((keys, next_due))
+    let mut next =
+        connection.prepare_cached("SELECT due, id FROM instance WHERE service = ?1 AND state = 1 AND due > ?2 ORDER BY due LIMIT ?3")?;
+    let later = next
+        .query_map(params![service, now.0, spare as i64 + 1], |row| Ok((row.get(0)?, InstanceId(uuid::Uuid::from_bytes(row.get(1)?)))))?;
+    let later = later.collect::<rusqlite::Result<_>>()?;
+    Ok((keys, later))
 }
 
 /// Takes the first of both queues. Rows are held at once; packed instances become held when read.

@@ -201,6 +201,11 @@ impl ColdQueue {
         self.window.retain(|key| key.row != row);
     }
 
+    /// The row that becomes due next may be gone: look again.
+    pub(crate) fn forget_due(&mut self) {
+        self.stale = true;
+    }
+
     /// Anything may have happened.
     pub(crate) fn forget(&mut self) {
         self.version += 1;

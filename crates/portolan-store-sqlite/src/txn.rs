@@ -29,8 +29,8 @@ use std::{
 pub(crate) enum Effect {
     /// A packed instance is done, or has become a row.
     HotFinished { id: InstanceId, sequence: u64 },
-    /// A row is gone or changed: no claim on it is left.
-    ColdFinished { id: InstanceId, service: u32, row: i64 },
+    /// A row is gone or changed: no claim on it is left. `waited`: it was scheduled and unclaimed.
+    ColdFinished { id: InstanceId, service: u32, row: i64, waited: bool },
     /// A row waits that may be claimed, at once or when it is due.
     Waits { service: u32, key: ColdKey },
     /// A claim was given back.
@@ -50,7 +50,7 @@ pub(crate) enum Effect {
 /// An instance that a step found.
 pub(crate) enum Found {
     Hot { sequence: u64, work: Option<Box<Work>> },
-    Cold(Box<Row>),
+    Cold { row: Box<Row>, claimed: bool },
 }
 
 /// A transaction being filled.
@@ -379,7 +379,8 @@ impl<'a> Txn<'a> {
                 state.held.insert(id, Held { spot, hold: Hold::Busy, work: None });
                 self.effects.push(Effect::Took { id, spot });
             }
-            return Ok(Some(Found::Cold(Box::new(row))));
+            let claimed = matches!(held, Some((Hold::Claimed, _)));
+            return Ok(Some(Found::Cold { row: Box::new(row), claimed }));
         }
         if held.is_some() {
             return Ok(None);
@@ -401,13 +402,19 @@ impl<'a> Txn<'a> {
         match self.take(id)? {
             None => return Ok(0),
             Some(Found::Hot { sequence, .. }) => self.effects.push(Effect::HotFinished { id, sequence }),
-            Some(Found::Cold(row)) => {
+            Some(Found::Cold { row, claimed }) => {
                 self.writing()?;
                 rows::delete_instance(self.connection, row.n, row.message, &mut self.released)?;
-                self.effects.push(Effect::ColdFinished { id, service: row.service, row: row.n });
+                self.finish_row(&row, claimed);
             }
         }
         Ok(1)
+    }
+
+    fn finish_row(&mut self, row: &Row, claimed: bool) {
+        let id = row.instance.id;
+        let waited = !claimed && row.instance.state == InstanceState::Scheduled;
+        self.effects.push(Effect::ColdFinished { id, service: row.service, row: row.n, waited });
     }
 
     fn release(&mut self, id: InstanceId) -> u64 {
@@ -437,14 +444,14 @@ impl<'a> Txn<'a> {
                 let row = self.move_to_row(changed.clone(), &work.message, sequence)?;
                 (row, changed)
             }
-            Some(Found::Cold(row)) => {
+            Some(Found::Cold { row, claimed }) => {
                 let service = self.state().services.get(row.service);
                 let Some(changed) = change(Instance { service, ..row.instance.clone() }) else {
                     self.untouched(id);
                     return Ok(0);
                 };
                 rows::update_instance(self.connection, row.n, &changed)?;
-                self.effects.push(Effect::ColdFinished { id, service: row.service, row: row.n });
+                self.finish_row(&row, claimed);
                 (*row, changed)
             }
         };
@@ -547,11 +554,15 @@ pub(crate) fn apply(state: &mut State, effects: Vec<Effect>) {
                 }
                 state.finish_hot(sequence);
             }
-            Effect::ColdFinished { id, service, row } => {
+            Effect::ColdFinished { id, service, row, waited } => {
                 if state.held.get(&id).is_some_and(|held| matches!(held.spot, Spot::Cold { key, .. } if key.row == row)) {
                     state.held.remove(&id);
                 }
-                state.waiting(service).cold.drop_row(row);
+                let cold = &mut state.waiting(service).cold;
+                cold.drop_row(row);
+                if waited {
+                    cold.forget_due();
+                }
             }
             // A claim may have read and taken the row between the commit and now.
             Effect::Waits { service, key } if !state.held.contains_key(&key.id) => state.put_back(Spot::Cold { service, key }),

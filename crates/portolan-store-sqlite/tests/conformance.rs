@@ -28,3 +28,18 @@ impl Site for FolderSite {
 async fn the_embedded_store_passes_the_conformance_suite() {
     conformance::run(FolderSite::new).await;
 }
+
+/// Seeds of the model test; `PORTOLAN_SEED` runs another one, `PORTOLAN_STEPS` more steps.
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_embedded_store_does_what_the_memory_store_does() {
+    let first = number("PORTOLAN_SEED", 1);
+    let steps = usize::try_from(number("PORTOLAN_STEPS", 400)).unwrap();
+    for seed in first..first + number("PORTOLAN_SEEDS", 4) {
+        println!("seed {seed}, {steps} steps");
+        conformance::model::run(seed, steps, FolderSite::new()).await;
+    }
+}
