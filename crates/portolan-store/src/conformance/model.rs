@@ -2,6 +2,8 @@
 //! then all there is to see is compared. The same seed makes the same requests; a failure names seed
 //! and step. Never looks into a store but through the port.
 
+mod generate;
+mod invent;
 mod observe;
 mod random;
 mod steps;
@@ -11,10 +13,11 @@ mod planted;
 
 use super::harness::{MemorySite, Site};
 use crate::port::MessageBox;
+use generate::Generator;
 use observe::{Seen, see};
 use random::Random;
 use std::{fmt, sync::Arc};
-use steps::{Generator, Step, take};
+use steps::{Step, take};
 
 /// Random questions asked after each step: they cost little.
 const QUESTIONS: usize = 4;

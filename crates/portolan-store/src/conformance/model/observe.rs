@@ -2,8 +2,8 @@
 
 use super::{
     super::harness::{NOW, SCOPE},
+    generate::Known,
     shortened,
-    steps::Known,
 };
 use crate::{
     ask,
