@@ -66,6 +66,8 @@ pub struct Options {
     pub folder: PathBuf,
     /// Bytes of recently published messages kept in memory, so that their delivery reads nothing.
     pub cache_bytes: usize,
+    /// The write-ahead log is moved into the database file when it is this long, in bytes.
+    pub checkpoint_bytes: u64,
     /// Name of a registered SQLite VFS instead of the default one; for tests that let the disk fail.
     pub vfs: Option<String>,
 }
@@ -74,7 +76,7 @@ impl Options {
     /// The usual settings for a data folder.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), cache_bytes: 12 << 20, vfs: None }
+        Self { folder: folder.into(), cache_bytes: 12 << 20, checkpoint_bytes: 64 << 20, vfs: None }
     }
 }
 
@@ -171,7 +173,7 @@ impl SqliteStore {
     /// `Closed` (`PTL0404`) when another process uses the folder, `Newer` (`PTL0406`) when a newer
     /// version wrote it, `Full`, `Failed` or `Corrupt` when it cannot be read or written.
     pub fn open(options: Options) -> Result<Self, StoreError> {
-        let Options { folder, cache_bytes, vfs } = options;
+        let Options { folder, cache_bytes, checkpoint_bytes, vfs } = options;
         std::fs::create_dir_all(&folder).map_err(|error| {
             StoreError::new(StoreErrorKind::Failed, format!("the data folder {} cannot be created: {error}", folder.display()))
         })?;
@@ -199,6 +201,7 @@ impl SqliteStore {
             queue: VecDeque::new(),
             next_sequence: counters.sequence,
             next_pack: counters.pack,
+            checkpoint_pages: i64::try_from(checkpoint_bytes).unwrap_or(i64::MAX) / schema::PAGE,
             recovery: None,
             lazy_since: None,
             lock,

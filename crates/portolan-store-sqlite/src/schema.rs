@@ -12,7 +12,7 @@ pub(crate) const VERSION: i64 = 1;
 /// `Port` in ASCII: tells that an SQLite file is a MessageBox.
 const APPLICATION: i64 = 0x506F_7274;
 /// Bytes in a page: with 8 KiB a group's header usually fits one.
-const PAGE: i64 = 8192;
+pub(crate) const PAGE: i64 = 8192;
 
 /// How connections are opened.
 #[derive(Clone, Debug)]

@@ -29,8 +29,6 @@ const LAZY: Duration = Duration::from_millis(20);
 /// A transaction takes no more batches, or bytes, than this.
 const GROUP_JOBS: usize = 1024;
 const GROUP_BYTES: usize = 4 << 20;
-/// Pages in the write-ahead log before its content is moved to the database file: 64 MiB.
-const CHECKPOINT_PAGES: i64 = 8192;
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -58,6 +56,8 @@ pub(crate) struct Writer {
     pub(crate) queue: VecDeque<Job>,
     pub(crate) next_sequence: u64,
     pub(crate) next_pack: u64,
+    /// The log is moved into the database file when it has this many pages.
+    pub(crate) checkpoint_pages: i64,
     pub(crate) recovery: Option<Recovery>,
     pub(crate) lazy_since: Option<Instant>,
     /// Released last of all.
@@ -236,7 +236,7 @@ impl Writer {
     /// Moves the log into the database file when it has grown long.
     fn checkpoint(&mut self) {
         let pages = self.connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get::<_, i64>(1));
-        if !pages.is_ok_and(|pages| pages >= CHECKPOINT_PAGES) {
+        if !pages.is_ok_and(|pages| pages >= self.checkpoint_pages) {
             return;
         }
         let done = self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
