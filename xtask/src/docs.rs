@@ -1,15 +1,26 @@
 //! Generated reference pages. They are golden: `--check` compares and fails, without it they are
 //! written. Nothing outside the generated files and sections is touched.
 
-use crate::repo;
+use crate::{repo, step};
 use portolan_model::{
     code::{self, Code},
     system::{self, SystemProperty},
 };
 use std::{collections::BTreeMap, fmt::Write, fs};
 
-/// `cargo xtask docs [--check]`.
+/// `cargo xtask docs [--check]`: the pages below, and those of the example `reference`.
 pub fn run(check: bool) -> Result<(), String> {
+    let own = refresh(check);
+    let mut reference = vec!["run", "--quiet", "--locked", "--package", "xtask", "--example", "reference"];
+    if check {
+        reference.extend(["--", "--check"]);
+    }
+    own.and(step::cargo(&reference))?;
+    println!("generated pages are up to date");
+    Ok(())
+}
+
+fn refresh(check: bool) -> Result<(), String> {
     let mut stale = Vec::new();
     for (path, text) in pages()? {
         if repo::read(&path).is_ok_and(|old| old == text) {
@@ -28,7 +39,6 @@ pub fn run(check: bool) -> Result<(), String> {
     if check && !stale.is_empty() {
         return Err(format!("stale: {}\nrefresh with `cargo xtask docs` and commit the result", stale.join(", ")));
     }
-    println!("generated pages are up to date");
     Ok(())
 }
 
@@ -121,6 +131,6 @@ mod tests {
 
     #[test]
     fn committed_pages_are_fresh() {
-        run(true).unwrap();
+        refresh(true).unwrap();
     }
 }
