@@ -295,3 +295,57 @@ fn settings_that_cannot_work_are_refused_by_name() {
         assert!(error.contains(word), "{settings}: {error}");
     }
 }
+
+/// Counts the bytes read from a stream.
+struct Counting(std::io::Cursor<Vec<u8>>, std::sync::Arc<std::sync::atomic::AtomicUsize>);
+impl std::io::Read for Counting {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.0.read(buffer)?;
+        self.1.fetch_add(read, std::sync::atomic::Ordering::Relaxed);
+        Ok(read)
+    }
+}
+impl std::io::Seek for Counting {
+    fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
+#[test]
+fn a_hundred_thousand_documents_come_one_at_a_time() {
+    let bench = Bench::new("orders");
+    let inner: String = (0..100_000).map(|n| format!("<o:Order xmlns:o='urn:example:order'><Amount>{n}</Amount></o:Order>")).collect();
+    let interchange = format!("<i:Inner xmlns:i='urn:example:inner' secret='s'>{inner}</i:Inner>");
+    let length = interchange.len() as u64;
+    let read = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let stream = Counting(std::io::Cursor::new(interchange.into_bytes()), read.clone());
+    let message = portolan_sdk::PipelineMessage::of_body(portolan_model::Context::new(), Body::from_stream(stream, Some(length)));
+    let StageComponent::Disassembler(mut component) = bench.component("xml-disassembler", json!({})) else { panic!() };
+    component.disassemble(&bench.context, message).unwrap();
+    let mut count = 0;
+    while let Some(document) = component.next(&bench.context).unwrap() {
+        assert_eq!(order(&document, "Amount"), Some(count.to_string()));
+        count += 1;
+        if count == 1 {
+            assert!(read.load(std::sync::atomic::Ordering::Relaxed) < 200_000, "the first document does not wait for the others");
+        }
+    }
+    assert_eq!(count, 100_000);
+}
+
+#[test]
+fn a_mistake_after_good_documents_fails_the_interchange() {
+    let bench = Bench::new("orders");
+    let order = "<o:Order xmlns:o='urn:example:order'/>";
+    for (bad, code) in [("<x/>", "PTL0111"), ("<o:Order>", "PTL0110"), ("&lol;", "PTL0113")] {
+        let interchange = format!("<i:Inner xmlns:i='urn:example:inner' secret='s'>{order}{order}{bad}</i:Inner>");
+        let StageComponent::Disassembler(mut component) = bench.component("xml-disassembler", json!({})) else { panic!() };
+        component.disassemble(&bench.context, message(interchange)).unwrap();
+        assert!(component.next(&bench.context).unwrap().is_some());
+        assert!(component.next(&bench.context).unwrap().is_some());
+        let error = component.next(&bench.context).unwrap_err();
+        assert!(["PTL0110", "PTL0111", "PTL0113", "PTL0115"].contains(&error.code.id), "{bad}: {error}");
+        assert!(code == error.code.id || bad == "<o:Order>", "{bad}: {error}");
+        assert!(component.next(&bench.context).unwrap().is_none(), "a failed interchange gives nothing more");
+    }
+}
