@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod ci;
+mod demo;
 mod deps;
 mod docs;
 mod fuzz;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 Usage: cargo xtask <task>
 
+  demo [--once]      build Portolan, run the example on real orders, leave it running until Ctrl-C
   test [ARGS]        set up what the tests need, then run every test (ARGS go to cargo test)
   setup              install what the tests need, or say what to install
   ci [--keep-going] [--without-tests]
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let rest: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
     let done = match arguments.first().map(String::as_str) {
+        Some("demo") => only(&rest, &["--once"]).and_then(|()| demo::run(&repo::root(), rest.contains(&"--once")).map_err(|e| e.to_string())),
         Some("test") => ci::test(&rest),
         Some("setup") => only(&rest, &[]).and_then(|()| setup::run()),
         Some("ci") => only(&rest, &["--keep-going", "--without-tests"]).and_then(|()| ci::run(&rest)),

@@ -56,13 +56,15 @@ const WORDS: &[&str] = &[
 type Documents = Vec<(String, Vec<u8>)>;
 
 fn run(bytes: &[u8]) {
-    for prepared in components() {
+    for (prepared, strict) in components().iter().zip([true, false]) {
         let whole = disassemble(prepared.as_ref(), Body::from_bytes(bytes.to_vec()));
         let stream = Body::from_stream(Dripping(Cursor::new(bytes.to_vec())), Some(SPOOL_MEMORY as u64 + 1));
         let pieces = disassemble(prepared.as_ref(), stream);
         assert_eq!(whole, pieces, "in memory and as a stream");
         match whole {
-            Ok(documents) => documents.iter().for_each(|(_, body)| well_formed(body)),
+            // What is let through unrecognised may be anything.
+            Ok(documents) if strict => documents.iter().for_each(|(_, body)| well_formed(body)),
+            Ok(_) => {}
             Err((code, words)) => assert!(code::ALL.iter().any(|known| known.id == code) && !words.is_empty(), "{code}: {words}"),
         }
     }

@@ -50,9 +50,6 @@ impl<'a> Writer<'a> {
     fn rest(&mut self, text: &mut String) {
         while let Some(name) = self.waiting.pop_front() {
             let Some(definition) = self.root.pointer(&format!("/$defs/{name}")) else { continue };
-            if definition.get("properties").is_none() && definition.get("description").is_none() {
-                continue;
-            }
             let _ = write!(text, "\n### {}\n", title(&name));
             self.section(text, definition);
         }
@@ -97,6 +94,11 @@ impl<'a> Writer<'a> {
     /// The type of a value in words; definitions it refers to get a section.
     fn kind(&mut self, schema: &'a Value) -> String {
         if let Some(name) = schema["$ref"].as_str().and_then(|target| target.strip_prefix("#/$defs/")) {
+            // What needs no section of its own is said in place.
+            let target = self.root.pointer(&format!("/$defs/{name}"));
+            if let Some(target) = target.filter(|target| target["properties"].is_null() && target["description"].is_null()) {
+                return self.kind(target);
+            }
             if self.seen.insert(name.to_owned()) {
                 self.waiting.push_back(name.to_owned());
             }
