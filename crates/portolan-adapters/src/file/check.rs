@@ -54,7 +54,7 @@ pub fn send(settings: &Value, base: &Path) -> Checked {
         Err(what) => found.problem(key("file_name"), what, Some("folders belong into `folder`")),
         Ok(name) => name.unknown.iter().for_each(|unknown| found.unknown_macro(unknown)),
     }
-    found.range("max_concurrent_writes", u64::from(settings.max_concurrent_writes), 1..=64);
+    found.range("max_concurrent_writes", u64::from(settings.max_concurrent_writes), 1..=128);
     if let Err(what) = zone(settings.time_zone.as_deref()) {
         found.problem(key("time_zone"), what, None);
     }

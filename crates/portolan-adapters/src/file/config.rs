@@ -159,9 +159,9 @@ pub struct SendSettings {
     /// takes the place of this setting.
     #[serde(default)]
     pub allow_cache_on_write: bool,
-    /// Files written at once by this port.
+    /// Files written at once by this port. Files written at the same time share syncs of the folder.
     #[serde(default = "default_writes")]
-    #[schemars(range(min = 1, max = 64))]
+    #[schemars(range(min = 1, max = 128))]
     pub max_concurrent_writes: u32,
     /// Zone of `%datetime.tz%` and `%time.tz%`, for example `Europe/Berlin`. Default: the machine's.
     #[serde(default)]
@@ -227,7 +227,7 @@ fn default_file_name() -> String {
     DEFAULT_FILE_NAME.to_owned()
 }
 fn default_writes() -> u32 {
-    8
+    32
 }
 fn default_true() -> bool {
     true

@@ -10,7 +10,7 @@ use super::{
     mask::MaskSet,
     remove::{self, Received, Removed, blocking},
     state::{Names, Source},
-    take::{Batch, Candidate, Taken, Taker, give_back},
+    take::{Batch, Candidate, NotTaken, Taken, Taker, give_back},
     watch::{Hints, Watch, Watches},
     writers::Writers,
 };
@@ -58,8 +58,10 @@ enum Done {
 
 struct Submission {
     batch: Batch,
+    /// Files with an in-progress name that could not be taken.
+    left_behind: Vec<(OsString, NotTaken)>,
     received: Vec<Received>,
-    /// Files that go back into the queue, and why.
+    /// Why the files taken go back into the queue.
     failed: Option<AdapterError>,
 }
 
@@ -94,6 +96,7 @@ impl ReceiveAdapter for FileReceiver {
             removals: 0,
             forgetting: false,
             recovered: false,
+            recovering: false,
             look_at: Instant::now(),
             resume_at: Instant::now(),
             engine_pause: ENGINE_PAUSE.0,
@@ -127,6 +130,7 @@ struct Location {
     forgetting: bool,
     /// Whether files of the time before a crash were dealt with.
     recovered: bool,
+    recovering: bool,
     /// When to look at the folder next.
     look_at: Instant,
     /// When to submit again after the engine took no batch.
@@ -179,21 +183,16 @@ impl Location {
     /// Starts whatever can be done now.
     fn start_work(&mut self) {
         let now = Instant::now();
-        if !self.listing && self.names.is_drained() && now >= self.look_at {
+        if !self.listing && now >= self.look_at && (self.names.is_drained() || !self.can_take()) {
             self.look();
         }
-        if self.source.is_failing() || self.folder == 0 {
-            return;
+        if !self.recovered && !self.recovering && self.folder != 0 && self.batches + self.removals == 0 && !self.forgetting {
+            self.start_recovery();
         }
         let settings = &self.receiver.taker.settings;
         let (most, count) = (settings.max_batches_in_flight as usize, settings.batch_count as usize);
         self.names.wake_held();
-        while self.recovered
-            && now >= self.resume_at
-            && self.batches < most
-            && self.removals < 2 * most
-            && self.source.unremoved_count() < MOST_UNREMOVED
-        {
+        while self.can_take() && now >= self.resume_at && self.batches < most && self.removals < 2 * most {
             let left_behind: Vec<OsString> = self.left_behind.drain(..self.left_behind.len().min(count)).collect();
             if !left_behind.is_empty() {
                 self.start_batch(Vec::new(), left_behind);
@@ -211,9 +210,14 @@ impl Location {
         }
     }
 
+    /// Whether files may be taken at all.
+    fn can_take(&self) -> bool {
+        self.recovered && !self.source.is_failing() && self.source.unremoved_count() < MOST_UNREMOVED
+    }
+
     fn next_wake(&self) -> Instant {
         let mut wake = if self.listing { Instant::now() + Duration::from_secs(3600) } else { self.look_at };
-        if !self.names.is_drained() {
+        if !self.names.is_drained() && self.can_take() {
             // The queue waits for a free batch, which wakes us, or for the engine.
             wake = if self.resume_at > Instant::now() { self.resume_at } else { Instant::now() + Duration::from_secs(3600) };
         }
@@ -247,7 +251,9 @@ impl Location {
     fn start_forgetting(&mut self) {
         self.forgetting = true;
         self.forget_at = None;
-        let keys = std::mem::take(&mut self.forget);
+        let mut keys = std::mem::take(&mut self.forget);
+        keys.sort_unstable();
+        keys.dedup();
         let (folder, proxy) = (self.receiver.taker.folder.clone(), self.proxy.clone());
         self.work.spawn(async move {
             let result = forget(&proxy, folder, &keys).await;
@@ -256,6 +262,7 @@ impl Location {
     }
 
     fn start_recovery(&mut self) {
+        self.recovering = true;
         let (location, inode, proxy) = (self.receiver.taker.folder.clone(), self.folder, self.proxy.clone());
         self.work.spawn(async move {
             let keys = match proxy.remembered().await {
@@ -281,12 +288,14 @@ impl Location {
                 }
             }
             Done::Recovered(Ok(removed)) => {
+                self.recovering = false;
                 self.recovered = true;
                 self.forget_soon(removed.forget);
                 self.keep_unremoved(removed.stays);
             }
             Done::Recovered(Err(e)) => {
                 tracing::warn!(error = %e, "what was received before the last stop is not known yet");
+                self.recovering = false;
                 self.folder = 0;
                 self.look_at = Instant::now() + ENGINE_PAUSE.1;
             }
@@ -323,10 +332,11 @@ impl Location {
         if new_folder {
             self.recovered = false;
             self.look_left_behind = true;
-            self.start_recovery();
         }
         if std::mem::take(&mut self.look_left_behind) {
-            self.left_behind = listing.left_behind.into();
+            let masks = &self.receiver.masks;
+            let abandoned = |name: &OsString| masks.left_behind(name).is_some_and(|original| !self.names.is_busy(original));
+            self.left_behind = listing.left_behind.into_iter().filter(abandoned).collect();
         }
         self.names.listed(listing.names);
         self.rearm((listing.device, listing.folder));
@@ -356,8 +366,19 @@ impl Location {
 
     fn submitted(&mut self, submission: Submission) {
         self.batches -= 1;
-        let Submission { batch, received, failed } = submission;
+        let Submission { batch, left_behind, received, failed } = submission;
+        for (name, reason) in left_behind {
+            // Another server may work on it, or it may become readable: look again next time.
+            self.look_left_behind |= reason != NotTaken::Ignored;
+            if let NotTaken::Unreadable(why) = reason {
+                self.source.left_behind(&self.receiver.taker.folder.join(name), &why);
+            }
+        }
         self.names.requeue(batch.rest);
+        if batch.folder_lost {
+            self.names.clear();
+            self.look_at = Instant::now();
+        }
         for (name, reason) in batch.not_taken {
             self.names.not_taken(name, reason, &self.receiver.taker.folder, &self.source);
         }
@@ -402,7 +423,9 @@ impl Location {
     fn keep_unremoved(&mut self, files: Vec<(Received, String)>) {
         for (file, why) in files {
             self.names.keep_busy(&file.name);
+            self.left_behind.retain(|name| Some(name.as_os_str()) != file.path.file_name());
             self.source.unremoved(&file.path, &why);
+            self.unremoved.retain(|other| other.key != file.key);
             self.unremoved.push(file);
         }
     }
@@ -432,22 +455,23 @@ fn finished(done: Result<Done, tokio::task::JoinError>) -> Done {
 /// Reads and submits one batch.
 async fn submit(taker: Arc<Taker>, proxy: Proxy, folder: u64, candidates: Vec<Candidate>, left_behind: Vec<OsString>) -> Submission {
     let reading = taker.clone();
-    let mut batch = blocking(move || {
+    let (mut batch, left_behind) = blocking(move || {
         let mut batch = reading.take(folder, candidates);
+        let mut not_taken = Vec::new();
         for name in left_behind {
             match reading.take_left_behind(folder, &name) {
                 Ok(taken) => batch.taken.push(taken),
-                Err(reason) => batch.not_taken.push((name, reason)),
+                Err(reason) => not_taken.push((name, reason)),
             }
         }
-        batch
+        (batch, not_taken)
     })
     .await;
     let messages = batch.taken.iter().map(|taken| taken.message.clone()).collect();
     match submit_or_suspend(&proxy, messages).await {
         Ok(statuses) => {
             let received = batch.taken.drain(..).zip(statuses).map(|(taken, status)| received(taken, &status)).collect();
-            Submission { batch, received, failed: None }
+            Submission { batch, left_behind, received, failed: None }
         }
         Err(e) => {
             batch = blocking(move || {
@@ -457,7 +481,7 @@ async fn submit(taker: Arc<Taker>, proxy: Proxy, folder: u64, candidates: Vec<Ca
                 batch
             })
             .await;
-            Submission { batch, received: Vec::new(), failed: Some(e) }
+            Submission { batch, left_behind, received: Vec::new(), failed: Some(e) }
         }
     }
 }

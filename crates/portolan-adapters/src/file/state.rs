@@ -13,7 +13,7 @@ use std::{
 use tokio::time::Instant;
 
 /// First and longest pause before a file that cannot be read is looked at again.
-const HOLD: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+const HOLD: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 /// Operators are told of a locked file only when it stays locked for so long: a writer takes its time.
 const LOCKED_FOR: Duration = Duration::from_secs(60);
 
@@ -74,6 +74,11 @@ impl Names {
         }
     }
 
+    /// Whether the name is under way.
+    pub fn is_busy(&self, name: &OsStr) -> bool {
+        self.busy.contains(name)
+    }
+
     /// The next candidates; they are busy from now on.
     pub fn next(&mut self, count: usize) -> Vec<Candidate> {
         let mut candidates = Vec::with_capacity(count);
@@ -85,6 +90,11 @@ impl Names {
             candidates.push(Candidate { name, complete, seen });
         }
         candidates
+    }
+
+    /// Nothing waits any more: the folder has to be looked at again.
+    pub fn clear(&mut self) {
+        self.queue.clear();
     }
 
     /// Puts back candidates that nobody looked at.
@@ -182,12 +192,13 @@ pub struct Source {
     proxy: Proxy,
     failures: u32,
     unremoved: HashSet<PathBuf>,
+    left_behind: HashSet<PathBuf>,
 }
 
 impl Source {
     /// A source that works as far as anybody knows.
     pub fn new(proxy: Proxy) -> Self {
-        Self { proxy, failures: 0, unremoved: HashSet::new() }
+        Self { proxy, failures: 0, unremoved: HashSet::new(), left_behind: HashSet::new() }
     }
 
     /// Whether the folder cannot be used now.
@@ -224,6 +235,19 @@ impl Source {
                 code::FILE_NOT_REMOVED,
                 format!(
                     "{path} was received but cannot be deleted: {why}. It is not received again; its deletion is tried again until it works"
+                ),
+            );
+        }
+    }
+
+    /// A file with an in-progress name cannot be read; operators are told once.
+    pub fn left_behind(&mut self, path: &Path, why: &str) {
+        if self.left_behind.insert(path.to_owned()) {
+            let path = path.display();
+            self.item(
+                code::FILE_LOCKED,
+                format!(
+                    "{path}, left behind by an earlier run, is not received: {why}; it is tried again until it works or the file is gone"
                 ),
             );
         }

@@ -6,6 +6,7 @@
 
 use super::{
     config::{EmptyFiles, ReceiveSettings},
+    folder,
     identity::FileIdentity,
     mask::IN_PROGRESS,
     rename,
@@ -93,8 +94,10 @@ pub struct Batch {
     pub taken: Vec<Taken>,
     /// Files not taken.
     pub not_taken: Vec<(OsString, NotTaken)>,
-    /// Candidates not looked at, as the batch is full.
+    /// Candidates not looked at, as the batch is full or the folder is lost.
     pub rest: Vec<Candidate>,
+    /// The folder itself cannot be used any more.
+    pub folder_lost: bool,
 }
 
 impl Taker {
@@ -109,9 +112,14 @@ impl Taker {
                     bytes += size;
                     batch.taken.push(taken);
                 }
+                // One trouble with the folder must not become a trouble with each file in it.
+                Err(NotTaken::Unreadable(_)) if folder::usable(&self.folder).is_err() => {
+                    batch.folder_lost = true;
+                    batch.not_taken.push((candidate.name, NotTaken::Ignored));
+                }
                 Err(reason) => batch.not_taken.push((candidate.name, reason)),
             }
-            if bytes >= self.settings.batch_bytes {
+            if bytes >= self.settings.batch_bytes || batch.folder_lost {
                 break;
             }
         }

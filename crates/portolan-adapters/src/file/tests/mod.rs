@@ -4,4 +4,5 @@ mod checking;
 mod engine;
 mod receiving;
 mod sending;
+mod throughput;
 mod trouble;

@@ -1,6 +1,7 @@
 //! Receiving when things go wrong: crashes, folders that go away, files that cannot be read or deleted.
 
 use super::engine::{Engine, Running, names, pause, put, until};
+use portolan_model::system;
 use serde_json::json;
 use std::{
     fs,
@@ -100,8 +101,15 @@ async fn files_renamed_before_a_crash_are_taken_afterwards() {
     let location = Running::start(&engine, dir.path(), json!({ "rename_received_files": true }));
     until("three are in", || engine.count() == 3).await;
     until("they are gone", || location.names() == ["c.txt.PTL-WIP", "d.xml.BTS-WIP", "e.xml.PTL-WIP"]).await;
-    location.stop().await.unwrap();
+    pause(1000).await;
     assert_eq!(engine.texts(), ["a", "a newer b", "b"]);
+    // The other server died.
+    drop(other);
+    until("e is in and gone", || engine.count() == 4 && location.names().len() == 2).await;
+    location.stop().await.unwrap();
+    assert_eq!(engine.texts(), ["a", "a newer b", "b", "e"]);
+    let e = engine.owned.lock().unwrap()[3].message.context.text(&system::file::RECEIVED_FILE_NAME).unwrap().to_owned();
+    assert_eq!(e, dir.path().join("e.xml").to_str().unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
