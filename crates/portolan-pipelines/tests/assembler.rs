@@ -1,5 +1,5 @@
 //! The XML assembler as a pipeline runs it, alone and behind the disassembler.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! The XML disassembler as a pipeline runs it.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 

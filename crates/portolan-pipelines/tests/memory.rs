@@ -1,5 +1,5 @@
 //! Large documents in bounded memory. One test per process, because memory is measured.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Random documents and random bytes.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 

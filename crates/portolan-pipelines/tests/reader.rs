@@ -1,5 +1,5 @@
 //! The reader against documents that are wrong, hostile, cut anywhere, or in any character set.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 
@@ -200,7 +200,7 @@ fn every_charset_comes_out_as_utf_8_and_is_remembered_when_named() {
         (utf16(body, false), Some("UTF-16"), Some("utf-16")),
         (declared("utf-16").into(), None, Some("utf-8")),
         (table("windows-1252", &declared("windows-1252")), None, Some("windows-1252")),
-        (table("windows-1250", &declared("windows-1250").replace('Ä', "Ä")), None, Some("windows-1250")),
+        (table("windows-1250", &declared("windows-1250")), None, Some("windows-1250")),
         (table("windows-1252", &declared("iso-8859-1")), None, Some("iso-8859-1")),
         (table("windows-1252", &declared("utf-8")), Some("ISO-8859-1"), Some("iso-8859-1")),
         (table("windows-1252", body), Some("\"windows-1252\""), Some("windows-1252")),

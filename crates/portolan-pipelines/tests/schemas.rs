@@ -1,5 +1,5 @@
 //! Reading schema folders: real ones, and one mistake after the other.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! What the tests share: schemas, running components, reading bodies.
-#![allow(dead_code, missing_docs)]
+#![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
 use portolan_model::{Context, Name, time::TimeZone};
 use portolan_pipelines::load_schemas;
