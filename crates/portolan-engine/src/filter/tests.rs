@@ -1,3 +1,5 @@
+//! Tests of reading and printing filters: rules as sentences, then random texts.
+
 use super::*;
 use crate::subscription;
 use portolan_model::{Context, Timestamp, Value};

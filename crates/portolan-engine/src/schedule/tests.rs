@@ -1,3 +1,5 @@
+//! Tests of schedules: the recurrences of the manual, and the hours that clock changes take or give.
+
 use super::*;
 use jiff::civil::{Time, date, time};
 use portolan_model::schedule::{MonthDays, Ordinal, Recurrence, ServiceWindow, Weekday};
