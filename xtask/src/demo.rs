@@ -27,12 +27,8 @@ pub fn run(root: &Path, once: bool) -> Result<(), Box<dyn Error>> {
     if !Command::new(&binary).arg("check").arg(&example).stdin(Stdio::null()).status()?.success() {
         return Err("the example application has mistakes".into());
     }
-    let mut server = Command::new(&binary)
-        .arg("run")
-        .arg(&example)
-        .args(["--log-level", "info,messages=debug"])
-        .stdin(Stdio::null())
-        .spawn()?;
+    let mut server =
+        Command::new(&binary).arg("run").arg(&example).args(["--log-level", "info,messages=debug"]).stdin(Stdio::null()).spawn()?;
     let shown = show(&binary, &example, &mut server);
     if shown.is_err() || once {
         // Ctrl-C would reach the server by itself; here it must be told.
@@ -56,7 +52,7 @@ fn show(binary: &Path, example: &Path, server: &mut Child) -> Result<(), Box<dyn
     say("Handing in orders: three as files in examples/orders/in, two over HTTP");
     for name in ["order-us.xml", "po-large.xml", "po-1234-bad.xml"] {
         let staged = example.join("in").join(format!("{name}.tmp"));
-        fs::copy(example.join("samples").join(name), &staged)?;
+        fs::write(&staged, fs::read(example.join("samples").join(name))?)?;
         fs::rename(&staged, example.join("in").join(name))?;
     }
     for name in ["order-pt.xml", "sales-order.xml"] {

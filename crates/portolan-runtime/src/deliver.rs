@@ -48,6 +48,7 @@ pub async fn deliver(core: Arc<Core>, queue: Arc<PortQueue>, work: Work) {
         Ok(()) => {
             let operations = vec![Operation::Complete { instance: work.instance.id }];
             core.commit_surely(Durability::Lazy, operations).await;
+            tracing::debug!(target: "messages", message_id = %work.instance.message, port = queue.name.as_str(), "sent");
             metrics::counter!("portolan_messages_sent_total", "port" => queue.name.to_string()).increment(1);
         }
         Err(failure) => conclude(&core, &queue, Some(&port), &work.instance, failure).await,

@@ -365,6 +365,11 @@ fn prepare_suspension(
 }
 
 fn count(location: &Location, statuses: &[OperationStatus]) {
+    for status in statuses {
+        if let OperationStatus::Done { documents: documents @ 1.. } = status {
+            tracing::debug!(target: "messages", location = location.artifact.name.as_str(), documents, "received");
+        }
+    }
     let (mut received, mut suspended) = (0, 0);
     for status in statuses {
         match status {

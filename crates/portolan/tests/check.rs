@@ -2,6 +2,8 @@
 //! expected output of `portolan check` beside it in `expected.txt`. `PORTOLAN_BLESS=1` writes the files
 //! anew; read the difference before committing it.
 
+#![allow(clippy::unwrap_used)] // The helpers of a test may fail as it may.
+
 use portolan::config::{self, render};
 use std::{
     fs,

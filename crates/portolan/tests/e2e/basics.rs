@@ -89,7 +89,10 @@ fn a_message_nobody_subscribes_to_is_suspended_with_a_report_and_can_be_found_an
     assert_eq!((kept["resumable"].as_bool(), report["resumable"].as_bool()), (Some(true), Some(false)));
     let id = kept["id"].as_str().unwrap();
     let shown = app.ok(&["suspended", "show", id]);
-    assert!(shown.contains("BTS.ReceivePortName") && shown.contains("lost and found") && shown.contains("portolan explain PTL0102"), "{shown}");
+    assert!(
+        shown.contains("BTS.ReceivePortName") && shown.contains("lost and found") && shown.contains("portolan explain PTL0102"),
+        "{shown}"
+    );
     let saved = app.path("saved.txt");
     app.ok(&["suspended", "save", id, saved.to_str().unwrap()]);
     assert_eq!(std::fs::read_to_string(saved).unwrap(), "lost and found");

@@ -28,7 +28,8 @@ send_ports:
 fn a_dead_destination_holds_up_nobody_and_gets_its_messages_when_it_is_back() {
     let dead = free_port();
     let http = free_port();
-    let mut app = App::new(&yaml(http, &format!("http://127.0.0.1:{dead}/in"), "{ count: 1000, interval: 1s }", "")).mkdir(&["in", "steady"]).start();
+    let mut app =
+        App::new(&yaml(http, &format!("http://127.0.0.1:{dead}/in"), "{ count: 1000, interval: 1s }", "")).mkdir(&["in", "steady"]).start();
     for number in 0..30 {
         let (status, _) = curl(&format!("http://127.0.0.1:{http}/in"), format!("m{number:02}").as_bytes(), &[]);
         assert_eq!(status, 202);
@@ -52,7 +53,8 @@ fn retries_then_the_backup_then_suspension() {
     let destination = Destination::start();
     destination.answer(503);
     let backup = "    backup:\n      retry: { count: 0, interval: 1s }\n      file: { folder: backup, file_name: \"%MessageID%\" }";
-    let app = App::new(&yaml(free_port(), &destination.url(), "{ count: 1, interval: 1s }", backup)).mkdir(&["in", "steady", "backup"]).start();
+    let app =
+        App::new(&yaml(free_port(), &destination.url(), "{ count: 1, interval: 1s }", backup)).mkdir(&["in", "steady", "backup"]).start();
     app.drop_file("in/a", "to the backup");
     assert_eq!(app.until_files("backup", 1)[0].1, b"to the backup");
     // Without its folder the backup fails too: suspended, visible, repairable.
@@ -102,7 +104,12 @@ fn a_destination_folder_that_disappears_is_waited_for() {
     app.drop_file("in/a", "a");
     app.until("the message waits", || {
         let ports = app.json(&["ports"]);
-        ports.as_array().unwrap().iter().any(|p| p["name"] == "Steady" && p["scheduled"].as_u64().unwrap() + p["suspended"].as_u64().unwrap() > 0).then_some(())
+        ports
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|p| p["name"] == "Steady" && p["scheduled"].as_u64().unwrap() + p["suspended"].as_u64().unwrap() > 0)
+            .then_some(())
     });
     fs::create_dir(app.path("steady")).unwrap();
     assert_eq!(app.until_files("steady", 1)[0].1, b"a");

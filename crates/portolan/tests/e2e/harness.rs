@@ -73,7 +73,14 @@ impl App {
         self
     }
 
+    /// Starts the server and waits until it answers.
     pub fn launch(&mut self) {
+        self.spawn();
+        self.wait_until_up();
+    }
+
+    /// Starts the server without waiting.
+    pub fn spawn(&mut self) {
         let _ = fs::remove_file(self.data.join("management.json"));
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("server.log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_portolan"))
@@ -87,6 +94,9 @@ impl App {
             .spawn()
             .unwrap();
         self.child = Some(child);
+    }
+
+    fn wait_until_up(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         while !self.data.join("management.json").exists() || !self.cli(&["status"]).status.success() {
             if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
@@ -128,13 +138,7 @@ impl App {
 
     /// Runs a command of the command line against this server.
     pub fn cli(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_portolan"))
-            .args(args)
-            .arg("--data")
-            .arg(&self.data)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+        Command::new(env!("CARGO_BIN_EXE_portolan")).args(args).arg("--data").arg(&self.data).stdin(Stdio::null()).output().unwrap()
     }
 
     /// Standard output of a command that must succeed.

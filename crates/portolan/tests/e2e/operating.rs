@@ -65,7 +65,8 @@ fn two_thousand_are_resumed_in_one_step_and_only_once() {
     }
     app.until("all are suspended", || (app.json(&["suspended", "list", "-n", "1"])["total"] == 2000).then_some(()));
     let both: Vec<_> = std::thread::scope(|scope| {
-        let clicks: Vec<_> = (0..2).map(|_| scope.spawn(|| app.json(&["suspended", "resume", "--service", "P"])["changed"].as_u64().unwrap())).collect();
+        let clicks: Vec<_> =
+            (0..2).map(|_| scope.spawn(|| app.json(&["suspended", "resume", "--service", "P"])["changed"].as_u64().unwrap())).collect();
         clicks.into_iter().map(|click| click.join().unwrap()).collect()
     });
     assert_eq!(both.iter().sum::<u64>(), 2000, "{both:?}");

@@ -60,12 +60,9 @@ fn an_unenlisted_port_captures_nothing() {
 
 #[test]
 fn through_a_group_both_must_be_started() {
-    for (port, group, sent) in [
-        ("started", "started", true),
-        ("stopped", "started", false),
-        ("stopped", "stopped", false),
-        ("started", "stopped", false),
-    ] {
+    for (port, group, sent) in
+        [("started", "started", true), ("stopped", "started", false), ("stopped", "stopped", false), ("started", "stopped", false)]
+    {
         let (count, codes) = run(port, Some(group), false);
         if sent {
             assert_eq!((count, codes.len()), (1, 0), "{port} {group} {codes:?}");
