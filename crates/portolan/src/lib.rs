@@ -17,5 +17,6 @@ use portolan_sdk::Registry;
 pub fn registry() -> Registry {
     let mut registry = Registry::default();
     portolan_adapters::catalog::register(&mut registry);
+    portolan_pipelines::register(&mut registry);
     registry
 }

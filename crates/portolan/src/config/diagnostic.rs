@@ -41,7 +41,13 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A mistake at a place.
     pub fn error(code: Code, span: Span, message: impl Into<String>) -> Self {
-        Self { code, severity: Severity::Error, message: visible(&message.into()), labels: vec![Label { span, text: String::new() }], help: None }
+        Self {
+            code,
+            severity: Severity::Error,
+            message: visible(&message.into()),
+            labels: vec![Label { span, text: String::new() }],
+            help: None,
+        }
     }
 
     /// A warning at a place.

@@ -10,6 +10,7 @@
 pub mod diagnostic;
 pub mod format;
 mod locate;
+mod mask;
 mod merge;
 pub mod reload;
 pub mod render;

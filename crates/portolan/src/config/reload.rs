@@ -126,7 +126,7 @@ mod tests {
             pipeline: pipeline(),
             schedule: Schedule::default(),
         };
-        let maps = maps.iter().map(|map| SmolStr::new(map)).collect();
+        let maps = maps.iter().map(SmolStr::new).collect();
         ReceivePort { name: name.into(), description: None, maps, locations: locations.iter().map(location).collect() }
     }
 
@@ -147,7 +147,7 @@ mod tests {
     }
 
     fn group(name: &str, members: &[&str]) -> SendPortGroup {
-        let members = members.iter().map(|member| SmolStr::new(member)).collect();
+        let members = members.iter().map(SmolStr::new).collect();
         SendPortGroup { name: name.into(), description: None, state: PortState::Started, filter: Filter::default(), members }
     }
 

@@ -6,6 +6,7 @@
 
 use super::{
     diagnostic::Diagnostic,
+    mask,
     schema::{HINT, ONE_OF, SETTINGS, deref, properties, strings},
     source::Span,
     suggest,
@@ -284,7 +285,7 @@ impl<'a> Shape<'a> {
                         meant.extend(self.unknown_key(schema, &entry, &owner));
                     }
                     Some(property @ Value::Object(_)) => {
-                        let public = !names_secret(&entry.key);
+                        let public = !mask::names_secret(&entry.key);
                         self.entry(property, entry, &mut sound);
                         if let Some(last) = sound.last_mut().filter(|last| public && last.value.secret == Secrecy::Secret) {
                             last.value.secret = Secrecy::Possible;
@@ -372,13 +373,6 @@ impl<'a> Shape<'a> {
 /// Where to point at for a whole mapping: its first key, not all its lines.
 fn head(node: &Node) -> Span {
     node.entries().first().map_or(node.span, |entry| entry.key_span)
-}
-
-/// Whether a free key, a header's name say, sounds like that of a secret.
-#[must_use]
-pub fn names_secret(key: &str) -> bool {
-    let key = key.to_lowercase();
-    ["auth", "pass", "secret", "token", "key", "cookie", "credential", "signature"].iter().any(|word| key.contains(word))
 }
 
 /// First sentence of a property's description.

@@ -5,6 +5,7 @@
 
 use super::{
     diagnostic::{Diagnostic, Report},
+    mask,
     source::{Source, Span},
 };
 use portolan_model::code;
@@ -213,24 +214,13 @@ pub fn parse(report: &mut Report, file: usize) -> Option<Node> {
     let sound = builder.run();
     let Builder { root, found, .. } = builder;
     report.diagnostics.extend(found);
-    if !sound {
-        mask_by_name(report, file, &source);
+    let root = sound.then_some(root);
+    match &root {
+        Some(Some(root)) => mask::by_key(report, root),
+        Some(None) => {}
+        None => mask::by_line(report, file, source.text()),
     }
-    sound.then(|| root.unwrap_or_else(|| Node::new(Span::file(file), Yaml::Map(Vec::new()))))
-}
-
-/// In a file that cannot be read nobody knows which values are secrets: those whose key sounds like
-/// one are masked.
-fn mask_by_name(report: &mut Report, file: usize, source: &Source) {
-    let mut start = 0;
-    for line in source.text().split_inclusive('\n') {
-        if let Some((key, value)) = line.split_once(':')
-            && super::shape::names_secret(key)
-        {
-            report.sources.mask(Span { file, start: start + line.len() - value.len(), end: start + line.len() });
-        }
-        start += line.len();
-    }
+    root.map(|root| root.unwrap_or_else(|| Node::new(Span::file(file), Yaml::Map(Vec::new()))))
 }
 
 /// A collection still open.

@@ -7,14 +7,14 @@ use crate::config::{
     yaml::Node,
 };
 use portolan_engine::filter::{FilterProblem, Level, parse};
-use portolan_model::{Name, ValueType, code, filter::Filter, system};
+use portolan_model::{Name, ValueType, code, filter::Filter};
 
 impl Resolver<'_> {
     /// The filter in the key `filter` of `owner`; matches nothing when there is none.
     pub(super) fn filter(&mut self, filter: Option<&str>, owner: &Node) -> Filter {
         let (Some(text), Some(node)) = (filter, owner.get("filter")) else { return Filter::default() };
         let schemas = self.schemas.clone();
-        let system = system::all();
+        let system = self.system.clone();
         let lookup = |name: &str| -> Option<(Name, ValueType)> {
             if let Some(property) = schemas.property(name) {
                 return Some((property.name.clone(), property.value_type));

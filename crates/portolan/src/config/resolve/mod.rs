@@ -19,9 +19,15 @@ use super::{
     yaml::Node,
 };
 use pipelines::Pipelines;
-use portolan_model::{Code, SmolStr, artifact::Application, code};
-use portolan_sdk::{Registry, Schemas};
+use portolan_model::{
+    Code, SmolStr,
+    artifact::Application,
+    code,
+    system::{self, SystemProperty},
+};
+use portolan_sdk::{ComponentSpec, Registry, Schemas};
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use transport::SettingsSchemas;
 
 /// What every check needs.
 struct Resolver<'a> {
@@ -30,6 +36,9 @@ struct Resolver<'a> {
     registry: &'a Registry,
     schemas: Arc<Schemas>,
     pipelines: Pipelines,
+    settings: SettingsSchemas,
+    components: BTreeMap<&'static str, ComponentSpec>,
+    system: Vec<SystemProperty>,
 }
 
 /// Turns a sound tree into artifacts. `file` was read from `tree`, so that their lists agree.
@@ -41,7 +50,16 @@ pub fn application(
     file: &ApplicationFile,
 ) -> (Arc<Schemas>, Application, Server) {
     let schemas = Arc::new(schemas::load(report, folder));
-    let mut resolver = Resolver { report, folder, registry, schemas: schemas.clone(), pipelines: Pipelines::default() };
+    let mut resolver = Resolver {
+        report,
+        folder,
+        registry,
+        schemas: schemas.clone(),
+        pipelines: Pipelines::default(),
+        settings: transport::settings_schemas(registry),
+        components: registry.components().map(|component| component.spec()).map(|spec| (spec.name, spec)).collect(),
+        system: system::all(),
+    };
     resolver.define_pipelines(&file.pipelines, tree);
     resolver.name("application", &file.application, tree.get("application"));
     let receive_ports = resolver.receive_ports(&file.receive_ports, tree);

@@ -15,6 +15,7 @@ use portolan_model::{
     artifact::{ComponentRef, PipelineRef, Stage},
     code,
 };
+use portolan_pipelines::defaults;
 use std::collections::BTreeMap;
 
 /// All pipelines by name.
@@ -45,29 +46,21 @@ impl Line {
     }
 }
 
-/// The pipelines every installation has (manual page "Default Pipelines").
-fn built_in() -> Vec<(&'static str, PipelineKind, Vec<(Stage, &'static str)>)> {
-    use PipelineKind::{Receive, Send};
-    vec![
-        ("PassThruReceive", Receive, vec![]),
-        ("XMLReceive", Receive, vec![(Stage::Disassemble, "xml-disassembler")]),
-        ("PassThruTransmit", Send, vec![]),
-        ("XMLTransmit", Send, vec![(Stage::Assemble, "xml-assembler")]),
-    ]
-}
-
 impl Resolver<'_> {
     /// Reads the definitions; must come before any use.
     pub(super) fn define_pipelines(&mut self, pipelines: &[format::Pipeline], tree: &Node) {
         let nothing = || Node::new(Span::default(), Yaml::Map(Vec::new()));
-        for (name, kind, components) in built_in() {
-            let components = components.into_iter().map(|(stage, component)| Line {
+        for name in defaults::NAMES {
+            let kind = if defaults::is_receive(name) == Some(true) { PipelineKind::Receive } else { PipelineKind::Send };
+            let components = defaults::pipeline(name).map(|pipeline| pipeline.components).unwrap_or_default();
+            let line = |component: ComponentRef| Line {
                 id: None,
-                stage,
-                component: component.to_owned(),
+                stage: component.stage,
+                component: component.component.to_string(),
                 settings: nothing(),
-            });
-            self.pipelines.by_name.insert(name.to_owned(), Definition { kind, components: components.collect(), span: None });
+            };
+            let components = components.into_iter().map(line).collect();
+            self.pipelines.by_name.insert(name.to_owned(), Definition { kind, components, span: None });
         }
         let nodes = tree.get("pipelines").map(Node::items).unwrap_or_default();
         self.unique("pipeline", nodes);
@@ -129,12 +122,12 @@ impl Resolver<'_> {
             );
         }
         let at = node.get("component").filter(|at| at.text().is_some())?;
-        let Some(factory) = self.registry.component(&component.component) else {
-            let names: Vec<&str> = self.registry.components().map(|component| component.spec().name).collect();
+        if self.registry.component(&component.component).is_none() {
+            let names: Vec<&str> = self.components.keys().copied().collect();
             self.unknown(at.span, "component", &component.component, "components", &names);
             return None;
-        };
-        let stages = factory.spec().stages;
+        }
+        let stages = self.components.get(component.component.as_str()).map_or(&[][..], |spec| spec.stages);
         if !stages.contains(&stage) {
             let names = stages.iter().map(|stage| {
                 serde_json::to_value(stage).ok().and_then(|name| name.as_str().map(|name| format!("`{name}`"))).unwrap_or_default()
@@ -233,18 +226,34 @@ impl Resolver<'_> {
             return None;
         };
         let before = self.report.count(Severity::Error);
-        let schema = factory.spec().settings;
+        let schema = self.components.get(line.component.as_str())?.settings.clone();
         let settings = check_shape(self.report, &schema, line.settings.clone(), &format!("`{}`", line.component))?;
         if self.report.count(Severity::Error) > before || !settings.is_sound() {
             return None;
         }
         let json = settings.json();
         if let Err(message) = factory.prepare(&json, &self.schemas) {
-            let place = named_in(&settings, &message).map_or(span, |node| node.span);
-            self.report.push(Diagnostic::error(code::CONFIG_VALUE, place, format!("component `{}`: {message}", line.component)));
+            self.component_problem(&line.component, &settings, &message, span);
             return None;
         }
         Some(ComponentRef { stage: line.stage, component: SmolStr::new(&line.component), settings: json })
+    }
+
+    /// Components say what is wrong as `setting: words with "value"`: that leads to the place.
+    fn component_problem(&mut self, component: &str, settings: &Node, message: &str, span: Span) {
+        let named = message.split_once(": ").and_then(|(key, words)| Some((settings.entry(key)?, words)));
+        let (place, words) = match named {
+            Some((entry, words)) => {
+                (quoted(&entry.value, words).map_or(entry.key_span, |node| node.span), format!("`{}`: {words}", entry.key))
+            }
+            None => (quoted(settings, message).map_or(span, |node| node.span), format!("component `{component}`: {message}")),
+        };
+        let schemas = self.schemas.clone();
+        let names = schemas.documents().map(|document| document.name.as_str());
+        let value = quoted(settings, message).and_then(Node::text).filter(|value| schemas.by_name(value).is_none());
+        let nearest = value.and_then(|value| suggest::nearest(value, names));
+        self.report
+            .push(Diagnostic::error(code::CONFIG_VALUE, place, words).maybe_help(nearest.map(|name| format!("did you mean `{name}`?"))));
     }
 }
 
@@ -260,14 +269,12 @@ fn overlaid(settings: &Node, change: &Entry) -> Node {
     result
 }
 
-/// The setting whose value a component's message quotes: a better place than all its settings.
-fn named_in<'a>(settings: &'a Node, message: &str) -> Option<&'a Node> {
+/// The text that a message quotes.
+fn quoted<'a>(settings: &'a Node, message: &str) -> Option<&'a Node> {
     match &settings.value {
-        Yaml::Text(text) => (!text.value.is_empty()
-            && (message.contains(&format!("\"{}\"", text.value)) || message.contains(&format!("`{}`", text.value))))
-        .then_some(settings),
-        Yaml::List(items) => items.iter().find_map(|item| named_in(item, message)),
-        Yaml::Map(entries) => entries.iter().find_map(|entry| named_in(&entry.value, message)),
+        Yaml::Text(text) => (!text.value.is_empty() && message.contains(&format!("\"{}\"", text.value))).then_some(settings),
+        Yaml::List(items) => items.iter().find_map(|item| quoted(item, message)),
+        Yaml::Map(entries) => entries.iter().find_map(|entry| quoted(&entry.value, message)),
         _ => None,
     }
 }

@@ -10,8 +10,9 @@ use crate::config::{
     yaml::{Node, Yaml},
 };
 use portolan_model::{SmolStr, artifact::Transport, code};
-use portolan_sdk::{Adapter, Direction};
-use std::sync::Arc;
+use portolan_sdk::{Direction, Registry};
+use serde_json::Value;
+use std::{collections::HashMap, sync::Arc};
 
 /// A transport and where its adapter is named.
 pub struct Placed {
@@ -24,13 +25,11 @@ pub struct Placed {
 impl Resolver<'_> {
     /// The transport of `owner`. `None` when it has none that can be used; that is reported.
     pub(super) fn transport(&mut self, owner: &Node, direction: Direction) -> Option<Placed> {
-        let registry = self.registry;
         // A value of the wrong type is reported already and was emptied.
-        let (entry, adapter) = owner.entries().iter().filter(|entry| !matches!(entry.value.value, Yaml::Broken)).find_map(|entry| {
-            let adapter = registry.adapter(&entry.key)?;
-            adapter_schema(adapter, direction).is_some().then_some((entry, adapter))
-        })?;
-        let schema = adapter_schema(adapter, direction)?;
+        let named = owner.entries().iter().filter(|entry| !matches!(entry.value.value, Yaml::Broken));
+        let (entry, schema) =
+            named.into_iter().find_map(|entry| Some((entry, self.settings.get(&(entry.key.clone(), direction))?.clone())))?;
+        let adapter = self.registry.adapter(&entry.key)?;
         let before = self.report.count(Severity::Error);
         let what = format!("`{}`", entry.key);
         let mut settings = check_shape(self.report, &schema, entry.value.clone(), &what)?;
@@ -54,10 +53,12 @@ impl Resolver<'_> {
     }
 }
 
-fn adapter_schema(adapter: &Arc<dyn Adapter>, direction: Direction) -> Option<serde_json::Value> {
-    let spec = adapter.spec();
-    match direction {
-        Direction::Receive => spec.receive,
-        Direction::Send => spec.send,
-    }
+/// The schemas of settings by adapter and direction: making one is costly.
+pub type SettingsSchemas = HashMap<(String, Direction), Arc<Value>>;
+
+/// All of a registry's.
+pub fn settings_schemas(registry: &Registry) -> SettingsSchemas {
+    let specs = registry.adapters().map(|adapter| adapter.spec());
+    let both = specs.flat_map(|spec| [(spec.name, Direction::Receive, spec.receive), (spec.name, Direction::Send, spec.send)]);
+    both.filter_map(|(name, direction, schema)| Some(((name.to_owned(), direction), Arc::new(schema?)))).collect()
 }
