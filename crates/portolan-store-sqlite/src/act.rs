@@ -2,12 +2,13 @@
 //! headers of the groups that may hold matching packed instances. Claimed instances are passed over.
 
 use crate::{
+    effects::Effect,
     error::Stop,
     hot,
     rows::LoadError,
     select::{self, Condition},
     state::{Held, Hold, Spot, Status},
-    txn::{Effect, Txn},
+    txn::Txn,
 };
 use portolan_model::{
     InstanceId, Timestamp,

@@ -2,11 +2,13 @@
 //! the rest goes on. Nothing is dropped silently.
 
 use crate::{
+    effects::Effect,
     error::Stop,
     hot,
     rows::{self, LoadError},
     state::Status,
-    txn::{Effect, Txn, add_event},
+    steps::add_event,
+    txn::Txn,
     writer::Broken,
 };
 use portolan_model::{

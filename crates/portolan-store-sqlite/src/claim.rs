@@ -16,7 +16,7 @@ use portolan_model::{InstanceId, Timestamp, instance::Instance};
 use portolan_store::{Claim, Claimed, Health, StoreError, StoreErrorKind, Work};
 use rusqlite::{Connection, params};
 use std::{
-    collections::VecDeque,
+    collections::{VecDeque, hash_map::Entry},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -147,13 +147,11 @@ fn refill(core: &Core, service: u32, now: Timestamp) -> Result<(), StoreError> {
     }
 }
 
+/// When a row becomes due, and which.
+type Later = (i64, InstanceId);
+
 /// The first claimable rows in order, and the first that become due later. `spare` of them may be held.
-fn read_window(
-    connection: &Connection,
-    service: u32,
-    now: Timestamp,
-    spare: usize,
-) -> rusqlite::Result<(Vec<ColdKey>, Vec<(i64, InstanceId)>)> {
+fn read_window(connection: &Connection, service: u32, now: Timestamp, spare: usize) -> rusqlite::Result<(Vec<ColdKey>, Vec<Later>)> {
     let limit = WINDOW + spare;
     let mut keys = Vec::new();
     let columns = "SELECT priority, due, sequence, n, id FROM instance WHERE service = ?1 AND";
@@ -204,9 +202,8 @@ fn pick(core: &Core, service: u32, now: Timestamp, wanted: usize) -> Result<(Vec
         }
         if cold_next {
             let Some(key) = waiting.cold.pop() else { break };
-            if !state.held.contains_key(&key.id) {
-                let spot = Spot::Cold { service, key };
-                state.held.insert(key.id, Held { spot, hold: Hold::Claimed, work: None });
+            if let Entry::Vacant(free) = state.held.entry(key.id) {
+                free.insert(Held { spot: Spot::Cold { service, key }, hold: Hold::Claimed, work: None });
                 picked.push(Picked::Cold { service, key });
             }
         } else if let Some((_, (due, sequence))) = waiting.hot.pop()

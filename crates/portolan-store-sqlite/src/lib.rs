@@ -13,7 +13,9 @@ mod aside;
 mod bodies;
 mod cache;
 mod claim;
+mod effects;
 mod error;
+mod group;
 mod health;
 mod hot;
 mod load;
@@ -31,6 +33,7 @@ mod segments;
 mod select;
 mod services;
 mod state;
+mod steps;
 mod txn;
 mod writer;
 
@@ -239,7 +242,7 @@ fn put_damaged_aside(connection: &Connection, damaged: &[load::Damaged]) -> rusq
             tracing::error!(group, why, "a record of the MessageBox is damaged");
             aside::move_group(connection, *group, why)?;
             let why = format!("group {group}: {why}; it is kept in the table \"damaged\"");
-            txn::add_event(connection, &aside::damage_event(None, &why))?;
+            steps::add_event(connection, &aside::damage_event(None, &why))?;
         }
     }
     Ok(())

@@ -228,9 +228,9 @@ mod tests {
             let age = (i64::try_from((x >> 33) % 500).unwrap(), at);
             queue.insert(age);
             expected.insert(age);
-            if x % 3 == 0 {
+            if x.is_multiple_of(3) {
                 assert_eq!(queue.pop(), expected.pop_first());
-            } else if x % 7 == 0 {
+            } else if x.is_multiple_of(7) {
                 let victim = *expected.iter().nth(expected.len() / 2).unwrap();
                 assert!(queue.remove(victim));
                 assert!(!queue.remove(victim));

@@ -5,17 +5,19 @@
 use crate::{
     Core,
     bodies::Piece,
-    error::{Stop, closed, kind_of, told},
+    effects,
+    error::{closed, kind_of, told},
+    group::{Answers, GROUP_JOBS, Marks, fill_from, save},
     health::Recovery,
     lock::FolderLock,
     prepare::Prepared,
-    txn::{self, Txn},
+    txn::Txn,
 };
-use portolan_model::{BatchId, InstanceId};
+use portolan_model::InstanceId;
 use portolan_store::{Health, Receipt, StoreError, StoreErrorKind};
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::VecDeque,
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
@@ -26,11 +28,8 @@ use tokio::sync::oneshot;
 
 /// How long a lazy completion waits for a synchronous batch to ride on.
 const LAZY: Duration = Duration::from_millis(20);
-/// A transaction takes no more batches, or bytes, than this.
-const GROUP_JOBS: usize = 1024;
-const GROUP_BYTES: usize = 4 << 20;
 
-type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// Something for the writer to do.
 pub(crate) enum Job {
@@ -62,22 +61,6 @@ pub(crate) struct Writer {
     pub(crate) lazy_since: Option<Instant>,
     /// Released last of all.
     pub(crate) lock: FolderLock,
-}
-
-/// What became of a transaction's batches, to be told when it is committed.
-#[derive(Default)]
-struct Answers {
-    receipts: Vec<(BatchId, Receipt, Vec<Reply<Receipt>>)>,
-    by_id: HashMap<BatchId, usize>,
-    pieces: Vec<Reply<()>>,
-}
-
-/// The changes of done-marks that a transaction writes.
-#[derive(Default)]
-struct Marks {
-    dirty: BTreeSet<u64>,
-    finished: Vec<u64>,
-    partial: Vec<(u64, Vec<u8>)>,
 }
 
 impl Writer {
@@ -191,7 +174,7 @@ impl Writer {
         state.frozen = false;
         match done {
             Err(error) => {
-                txn::undo(&mut state, effects);
+                effects::undo(&mut state, effects);
                 state.dirty.append(&mut marks.dirty);
                 state.gone.extend(flushed);
                 Err(error)
@@ -199,7 +182,7 @@ impl Writer {
             Ok(wrote) => {
                 state.lsn += u64::from(wrote);
                 state.epoch = epoch;
-                txn::apply(&mut state, effects);
+                effects::apply(&mut state, effects);
                 for id in flushed {
                     if state.held.get(&id).is_some_and(|held| held.hold == crate::state::Hold::Gone) {
                         state.held.remove(&id);
@@ -292,153 +275,5 @@ impl Writer {
     fn flush(&mut self) -> Result<(), StoreError> {
         let mut answers = Answers::default();
         self.fill(&mut answers).map_err(|error| told(&error, "writing", &self.core.place.file))
-    }
-}
-
-/// Applies queued jobs until the transaction is full, or the next needs another one.
-fn fill_from(txn: &mut Txn<'_>, queue: &mut VecDeque<Job>, answers: &mut Answers) -> rusqlite::Result<()> {
-    let (mut jobs, mut bytes) = (0, 0);
-    while jobs < GROUP_JOBS && bytes < GROUP_BYTES {
-        let Some(job) = queue.pop_front() else { break };
-        jobs += 1;
-        match job {
-            Job::Commit(batch, reply) => {
-                bytes += batch.bytes;
-                let known = txn.state().remembered.get(batch.id);
-                if let Some(receipt) = known {
-                    let _ = reply.send(Ok(receipt));
-                    continue;
-                }
-                if let Some(at) = answers.by_id.get(&batch.id) {
-                    answers.receipts[*at].2.push(reply);
-                    continue;
-                }
-                let (id, alone) = (batch.id, batch.alone);
-                if alone && !txn.is_fresh() {
-                    queue.push_front(Job::Commit(batch, reply));
-                    break;
-                }
-                match txn.batch(batch) {
-                    Ok(receipt) => {
-                        answers.by_id.insert(id, answers.receipts.len());
-                        answers.receipts.push((id, receipt, vec![reply]));
-                    }
-                    Err((Stop::Batch(error), _)) => drop(reply.send(Err(error))),
-                    Err((Stop::Barrier, batch)) => {
-                        queue.push_front(Job::Commit(batch, reply));
-                        break;
-                    }
-                    Err((Stop::Database(error), _)) => {
-                        answers.receipts.push((id, Receipt::default(), vec![reply]));
-                        return Err(error);
-                    }
-                }
-                if alone {
-                    break;
-                }
-            }
-            Job::Piece(piece, reply) => {
-                bytes += piece.bytes.len();
-                match txn.piece(&piece) {
-                    Ok(()) => answers.pieces.push(reply),
-                    Err(Stop::Batch(error)) => drop(reply.send(Err(error))),
-                    Err(Stop::Barrier) => {}
-                    Err(Stop::Database(error)) => {
-                        answers.pieces.push(reply);
-                        return Err(error);
-                    }
-                }
-            }
-            Job::Lazy => {}
-            Job::Broken(broken) => txn.put_aside(&broken)?,
-            Job::Close(reply) => {
-                queue.push_front(Job::Close(reply));
-                break;
-            }
-        }
-    }
-    Ok(())
-}
-
-impl Marks {
-    /// Works out which groups change: those with completions of this transaction or lazy ones.
-    fn take(txn: &Txn<'_>) -> Self {
-        let mut state = txn.state();
-        let mut touched: HashMap<u64, Vec<u64>> = HashMap::new();
-        for effect in &txn.effects {
-            if let txn::Effect::HotFinished { sequence, .. } = effect
-                && let Some(entry) = state.entries.get(*sequence)
-            {
-                touched.entry(entry.group).or_default().push(*sequence);
-            }
-        }
-        let dirty = std::mem::take(&mut state.dirty);
-        let mut marks = Self::default();
-        for group in dirty.iter().chain(touched.keys().filter(|group| !dirty.contains(group))) {
-            let also = touched.get(group).map_or(&[][..], Vec::as_slice);
-            let Some(there) = state.groups.get(*group) else { continue };
-            if there.live as usize <= also.len() {
-                marks.finished.push(*group);
-            } else {
-                marks.partial.push((*group, state.done_bits(*group, also)));
-            }
-        }
-        marks.dirty = dirty;
-        marks
-    }
-}
-
-/// Writes what the transaction packed and marked; whether there was anything to write at all.
-fn save(txn: &mut Txn<'_>, marks: &Marks, mut number: u64) -> rusqlite::Result<bool> {
-    let connection = txn.connection;
-    let services = txn.state().services.unsaved();
-    let packed = txn.packs.iter().any(|pack| !pack.instances.is_empty());
-    if !(txn.wrote || packed || !marks.finished.is_empty() || !marks.partial.is_empty()) {
-        return Ok(false);
-    }
-    for (n, service) in services {
-        let mut insert = connection.prepare_cached("INSERT INTO service(n, class, name) VALUES (?1, ?2, ?3)")?;
-        insert.execute(params![n, crate::services::class_number(service.class), service.name.as_str()])?;
-    }
-    let mut insert = connection.prepare_cached("INSERT INTO spool(g, header, data) VALUES (?1, ?2, ?3)")?;
-    for pack in txn.packs.iter().filter(|pack| !pack.instances.is_empty()) {
-        let header = pack.header.encode().map_err(|why| rusqlite::Error::ToSqlConversionFailure(why.into()))?;
-        insert.execute(params![number.cast_signed(), header, pack.data])?;
-        number += 1;
-    }
-    let mut delete = connection.prepare_cached("DELETE FROM spool WHERE g = ?1")?;
-    let mut unmark = connection.prepare_cached("DELETE FROM done WHERE g = ?1")?;
-    for group in &marks.finished {
-        delete.execute([group.cast_signed()])?;
-        unmark.execute([group.cast_signed()])?;
-    }
-    let mut mark = connection.prepare_cached("INSERT OR REPLACE INTO done(g, bits) VALUES (?1, ?2)")?;
-    for (group, bits) in &marks.partial {
-        mark.execute(params![group.cast_signed(), bits])?;
-    }
-    let mut advance = connection.prepare_cached("UPDATE mark SET lsn = lsn + 1, sequence = ?1, pack = ?2")?;
-    advance.execute([txn.next_sequence.cast_signed(), number.cast_signed()])?;
-    Ok(true)
-}
-
-impl Answers {
-    fn tell(self) {
-        for (_, receipt, replies) in self.receipts {
-            for reply in replies {
-                let _ = reply.send(Ok(receipt.clone()));
-            }
-        }
-        for reply in self.pieces {
-            let _ = reply.send(Ok(()));
-        }
-    }
-
-    fn fail(self, error: &StoreError) {
-        for reply in self.receipts.into_iter().flat_map(|(_, _, replies)| replies) {
-            let _ = reply.send(Err(error.clone()));
-        }
-        for reply in self.pieces {
-            let _ = reply.send(Err(error.clone()));
-        }
     }
 }

@@ -1,5 +1,7 @@
 //! The conformance suite of the port on the embedded store.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "test code; seeds are printed")]
+
 use async_trait::async_trait;
 use portolan_store::{
     MessageBox,
@@ -12,7 +14,7 @@ use tempfile::TempDir;
 struct FolderSite(TempDir);
 
 impl FolderSite {
-    fn new() -> Arc<dyn Site> {
+    fn fresh() -> Arc<dyn Site> {
         Arc::new(Self(TempDir::new().unwrap()))
     }
 }
@@ -26,7 +28,7 @@ impl Site for FolderSite {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_store_passes_the_conformance_suite() {
-    conformance::run(FolderSite::new).await;
+    conformance::run(FolderSite::fresh).await;
 }
 
 /// Seeds of the model test; `PORTOLAN_SEED` runs another one, `PORTOLAN_STEPS` more steps.
@@ -40,6 +42,6 @@ async fn the_embedded_store_does_what_the_memory_store_does() {
     let steps = usize::try_from(number("PORTOLAN_STEPS", 400)).unwrap();
     for seed in first..first + number("PORTOLAN_SEEDS", 4) {
         println!("seed {seed}, {steps} steps");
-        conformance::model::run(seed, steps, FolderSite::new()).await;
+        conformance::model::run(seed, steps, FolderSite::fresh()).await;
     }
 }

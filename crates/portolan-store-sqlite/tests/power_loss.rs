@@ -2,6 +2,8 @@
 //! not at all, whatever the disk kept of unsynced writes. Seeds are printed; `PORTOLAN_SEED` and
 //! `PORTOLAN_SEEDS` choose others.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "test code; seeds are printed")]
+
 mod disk;
 
 use bytes::Bytes;

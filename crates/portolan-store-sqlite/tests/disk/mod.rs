@@ -145,7 +145,7 @@ impl State {
         }
         self.syncs += 1;
         // Syncing a new journal or log also syncs the folder: deletions are durable then.
-        if new && !path.extension().is_some_and(|extension| extension == "db") {
+        if new && path.extension().is_none_or(|extension| extension != "db") {
             for shadow in self.files.values_mut() {
                 if let Some(deleted) = shadow.pending.iter().rposition(|change| matches!(change, Change::Delete)) {
                     shadow.pending.drain(..=deleted);
