@@ -41,11 +41,13 @@ struct Check {
     value: Option<Value>,
 }
 
-/// A distinct AND-group: where its statements and its subscriptions are.
+/// A distinct AND-group: where its statements are, and its subscriptions. Nearly every group has one
+/// subscription; that one costs no further look into memory.
 #[derive(Debug)]
 struct Group {
     checks: Range<u32>,
-    subscriptions: Vec<u32>,
+    subscription: u32,
+    others: Vec<u32>,
 }
 
 /// What groups have in common: the properties they name, and which of them an `==` fixes.
@@ -56,8 +58,16 @@ struct Signature {
 }
 
 /// Groups with the same signature and the same `==` values.
+#[derive(Debug)]
+enum Place {
+    /// The usual case, without a detour.
+    One(u32),
+    Many(Box<Crowd>),
+}
+
+/// Many groups in one place.
 #[derive(Default, Debug)]
-struct Place {
+struct Crowd {
     plain: Vec<u32>,
     ranges: Vec<(Slot, Intervals)>,
 }
@@ -70,9 +80,8 @@ pub struct SubscriptionIndex {
     /// For each slot, the signatures filed under it: each signature under the property that the
     /// fewest signatures name.
     by_slot: Vec<Vec<u32>>,
-    /// From the hash of a signature's number and `==` values to the place.
-    places: Table<u64, u32>,
-    place: Vec<Place>,
+    /// From a signature's number and the hash of its `==` values to the place.
+    places: Table<(u32, u64), Place>,
     checks: Vec<Check>,
     groups: Vec<Group>,
 }
@@ -128,8 +137,7 @@ impl SubscriptionIndex {
                 as_u32(index.signatures.len() - 1)
             });
             let place = index.place_of(groups);
-            index.places.insert(hash_of(|h| (number, key).hash(h)), as_u32(index.place.len()));
-            index.place.push(place);
+            index.places.insert((number, key), place);
         }
         index.file_signatures();
         index
@@ -186,10 +194,7 @@ impl SubscriptionIndex {
             statements.iter().map(|s| Check { slot: self.slot_of(&s.property), operator: s.operator, value: s.value.clone() }).collect();
         let same = distinct.entry(hash_of(|h| checks.iter().for_each(|c| hash_check(c, h)))).or_default();
         if let Some(group) = same.iter().find(|g| same_checks(&self.checks[range(&self.groups[**g as usize].checks)], &checks)) {
-            let subscriptions = &mut self.groups[*group as usize].subscriptions;
-            if subscriptions.last() != Some(&subscription) {
-                subscriptions.push(subscription);
-            }
+            self.groups[*group as usize].others.push(subscription);
             return;
         }
         let number = as_u32(self.groups.len());
@@ -198,7 +203,7 @@ impl SubscriptionIndex {
         filed.entry((signature, key)).or_default().push(number);
         let from = as_u32(self.checks.len());
         self.checks.extend(checks);
-        self.groups.push(Group { checks: from..as_u32(self.checks.len()), subscriptions: vec![subscription] });
+        self.groups.push(Group { checks: from..as_u32(self.checks.len()), subscription, others: Vec::new() });
     }
 
     fn slot_of(&mut self, name: &Name) -> Slot {
@@ -214,6 +219,9 @@ impl SubscriptionIndex {
     /// Arranges groups of one place: those with a range over a property go into the interval list of
     /// the property over which the groups' ranges differ most, the others are simply listed.
     fn place_of(&self, groups: Vec<u32>) -> Place {
+        if let [group] = groups[..] {
+            return Place::One(group);
+        }
         let ranges_of = |group: u32| Interval::of_each_slot(self.checks_of(group).iter().map(|c| (c.slot, c.operator, c.value.as_ref())));
         let mut variety: BTreeMap<Slot, BTreeSet<(u64, u64)>> = BTreeMap::new();
         for group in &groups {
@@ -221,7 +229,7 @@ impl SubscriptionIndex {
                 variety.entry(slot).or_default().insert(interval.bits());
             }
         }
-        let mut place = Place::default();
+        let mut place = Crowd::default();
         let mut lists: BTreeMap<Slot, Vec<(Interval, u32)>> = BTreeMap::new();
         for group in groups {
             let best = ranges_of(group).into_iter().max_by_key(|(slot, _)| (variety.get(slot).map_or(0, BTreeSet::len), u32::MAX - slot));
@@ -231,7 +239,7 @@ impl SubscriptionIndex {
             }
         }
         place.ranges = lists.into_iter().map(|(slot, list)| (slot, Intervals::new(list))).collect();
-        place
+        Place::Many(Box::new(place))
     }
 
     /// Files each signature under the one of its properties that the fewest signatures name, so that
@@ -254,8 +262,7 @@ impl SubscriptionIndex {
             return None;
         }
         let key = hash_of(|h| signature.equal.iter().for_each(|slot| hash_value(message.value(*slot), h)));
-        let place = self.places.get(&hash_of(|h| (number, key).hash(h)))?;
-        self.place.get(*place as usize)
+        self.places.get(&(number, key))
     }
 
     fn collect(&self, place: &Place, message: &Message<'_>, found: &mut Vec<u32>, effort: &mut Effort) {
@@ -263,13 +270,20 @@ impl SubscriptionIndex {
             effort.checked += 1;
             let holds = |c: &Check| message.value(c.slot).is_some_and(|value| value_holds(c.operator, c.value.as_ref(), value));
             if self.checks_of(group).iter().all(holds) {
-                found.extend_from_slice(&self.groups[group as usize].subscriptions);
+                let group = &self.groups[group as usize];
+                found.push(group.subscription);
+                found.extend_from_slice(&group.others);
             }
         };
-        place.plain.iter().copied().for_each(&mut check);
-        for (slot, intervals) in &place.ranges {
-            if let Some(value) = message.value(*slot) {
-                intervals.around(value, &mut check);
+        match place {
+            Place::One(group) => check(*group),
+            Place::Many(crowd) => {
+                crowd.plain.iter().copied().for_each(&mut check);
+                for (slot, intervals) in &crowd.ranges {
+                    if let Some(value) = message.value(*slot) {
+                        intervals.around(value, &mut check);
+                    }
+                }
             }
         }
     }
