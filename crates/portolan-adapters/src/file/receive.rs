@@ -36,7 +36,7 @@ const FORGET_AFTER: Duration = Duration::from_millis(500);
 /// First and longest pause after the engine took no batch.
 const ENGINE_PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
 /// With so many received files that cannot be deleted, no more are taken.
-const MOST_UNREMOVED: usize = 1_000;
+const MOST_UNREMOVED: usize = 200;
 
 /// A receiver of one folder.
 pub struct FileReceiver {
@@ -100,6 +100,7 @@ impl ReceiveAdapter for FileReceiver {
             look_at: Instant::now(),
             resume_at: Instant::now(),
             engine_pause: ENGINE_PAUSE.0,
+            singly: 0,
             forget: Vec::new(),
             forget_at: None,
             left_behind: VecDeque::new(),
@@ -136,6 +137,8 @@ struct Location {
     /// When to submit again after the engine took no batch.
     resume_at: Instant,
     engine_pause: Duration,
+    /// So many files are submitted one by one.
+    singly: usize,
     /// Keys of deleted files.
     forget: Vec<String>,
     forget_at: Option<Instant>,
@@ -198,7 +201,8 @@ impl Location {
                 self.start_batch(Vec::new(), left_behind);
                 continue;
             }
-            let candidates = self.names.next(count);
+            let candidates = self.names.next(if self.singly > 0 { 1 } else { count });
+            self.singly = self.singly.saturating_sub(1);
             if candidates.is_empty() {
                 break;
             }
@@ -384,18 +388,31 @@ impl Location {
         }
         match failed {
             None => self.engine_pause = ENGINE_PAUSE.0,
-            Some(e) => {
-                // The files are as they were; the engine itself tells operators about its trouble.
-                tracing::debug!(error = %e, "a batch was not taken in and will be tried again");
-                self.resume_at = Instant::now() + self.engine_pause;
-                self.engine_pause = (self.engine_pause * 2).min(ENGINE_PAUSE.1);
-                self.look_left_behind |= self.receiver.taker.settings.rename_received_files;
-                batch.taken.into_iter().for_each(|taken| self.names.release(taken.name, true));
-            }
+            Some(e) => self.batch_failed(batch.taken, &e),
         }
         if !received.is_empty() {
             self.start_removal(received);
         }
+    }
+
+    /// A batch was not taken in: its files are as they were and are tried again.
+    fn batch_failed(&mut self, taken: Vec<Taken>, error: &AdapterError) {
+        tracing::debug!(%error, files = taken.len(), "a batch was not taken in and will be tried again");
+        self.look_left_behind |= self.receiver.taker.settings.rename_received_files;
+        // The engine broke off over one of the messages: find out which, and let it not hold up the others.
+        if error.code == code::PIPELINE_FAILED {
+            self.singly = taken.len();
+            if let [poison] = &taken[..] {
+                let reason = NotTaken::Poisonous(format!("the engine cannot take it in: {error}"));
+                self.names.not_taken(poison.name.clone(), reason, &self.receiver.taker.folder, &self.source);
+                return;
+            }
+        } else {
+            // The engine itself tells operators about its trouble.
+            self.resume_at = Instant::now() + self.engine_pause;
+            self.engine_pause = (self.engine_pause * 2).min(ENGINE_PAUSE.1);
+        }
+        taken.into_iter().for_each(|taken| self.names.release(taken.name, true));
     }
 
     fn removed(&mut self, removed: Removed) {

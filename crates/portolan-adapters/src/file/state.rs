@@ -36,6 +36,8 @@ struct Held {
     pause: Duration,
     seen: Option<(Stamp, std::time::Instant)>,
     told: bool,
+    /// Announcements do not shorten the pause: some are echoes of giving the file its name back.
+    patient: bool,
 }
 
 impl Names {
@@ -49,6 +51,8 @@ impl Names {
         for (name, complete) in names {
             if self.busy.contains(&name) {
                 *self.announced.entry(name).or_default() |= complete;
+            } else if self.held.get(&name).is_some_and(|held| held.patient) {
+                continue;
             } else if complete {
                 self.held.remove(&name);
                 self.queue.insert(name, true);
@@ -128,7 +132,9 @@ impl Names {
         if reason == NotTaken::EmptyDeleted {
             source.item(code::FILE_EMPTY, format!("the empty file {} was deleted without processing", folder.join(&name).display()));
         }
+        let patient = matches!(reason, NotTaken::Poisonous(_));
         if let Some(complete) = self.announced.remove(&name)
+            && !patient
             && (complete || matches!(reason, NotTaken::Ignored | NotTaken::EmptyDeleted))
         {
             // What was seen is out of date.
@@ -144,10 +150,11 @@ impl Names {
             }
             NotTaken::Unsettled(stamp, after) => (Some(after), Some(stamp), None),
             NotTaken::Locked(why) => (None, None, Some((why, LOCKED_FOR))),
-            NotTaken::Unreadable(why) => (None, None, Some((why, Duration::ZERO))),
+            NotTaken::Unreadable(why) | NotTaken::Poisonous(why) => (None, None, Some((why, Duration::ZERO))),
         };
         let now = Instant::now();
-        let held = self.held.entry(name).or_insert(Held { since: now, due: now, pause: HOLD.0, seen: None, told: false });
+        let held = self.held.entry(name).or_insert(Held { since: now, due: now, pause: HOLD.0, seen: None, told: false, patient });
+        held.patient = patient;
         if let Some(stamp) = seen
             && held.seen.is_none_or(|(before, _)| before != stamp)
         {

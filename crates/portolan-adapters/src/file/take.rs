@@ -15,7 +15,7 @@ use super::{
 };
 use portolan_model::{Timestamp, Value, property::PROMOTED_TEXT_MAX, system::file as properties};
 use portolan_sdk::{BodySource, InboundMessage};
-use rustix::fs::OFlags;
+use rustix::{fs::OFlags, io::Errno};
 use std::{
     ffi::{OsStr, OsString},
     fs::{File, Metadata, OpenOptions, TryLockError},
@@ -73,6 +73,8 @@ pub enum NotTaken {
     Unreadable(String),
     /// It is empty and was deleted.
     EmptyDeleted,
+    /// The engine broke off over it.
+    Poisonous(String),
 }
 
 /// What all takings of a location share.
@@ -282,10 +284,11 @@ fn describe(message: &mut InboundMessage, path: &Path, metadata: &Metadata) {
 /// Opens a regular file without following a link and without waiting for a pipe's other end.
 fn open(path: &Path) -> Result<(File, Metadata), NotTaken> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
-    let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path).map_err(|e| match e.raw_os_error() {
-        Some(code) if code == rustix::io::Errno::NOENT.raw_os_error() || code == rustix::io::Errno::LOOP.raw_os_error() => {
-            NotTaken::Ignored
-        }
+    let opened = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path);
+    let file = opened.map_err(|e| match Errno::from_io_error(&e) {
+        Some(Errno::NOENT | Errno::LOOP) => NotTaken::Ignored,
+        // Nothing is wrong with the file.
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => NotTaken::Locked(e.to_string()),
         _ => unreadable(&e),
     })?;
     let metadata = file.metadata().map_err(|e| unreadable(&e))?;

@@ -170,21 +170,25 @@ impl Target {
         if start == 0 { self.sync(manner) } else { Ok(()) }
     }
 
-    /// `create_new` met a file of that name.
+    /// `create_new` met a file of that name. If no other message can have it, it was written before a
+    /// crash: completely, perhaps without reaching the disk, or, without a temporary file, in part.
     fn exists(&self, path: &Path, body: &mut Body, manner: Manner) -> Result<(), WriteError> {
-        if manner.unique_name && same_content(path, body).unwrap_or(false) {
-            // Written before a crash, perhaps without reaching the disk.
-            let synced = if manner.durable { File::open(path).and_then(|file| file.sync_all()) } else { Ok(()) };
-            synced.map_err(|e| failed(format!("{} cannot be synced", path.display()), e))?;
-            return self.sync(manner);
+        let found = if manner.unique_name { compare(path, body).unwrap_or(Compared::Other) } else { Compared::Other };
+        match found {
+            Compared::Same => {
+                let synced = if manner.durable { File::open(path).and_then(|file| file.sync_all()) } else { Ok(()) };
+                synced.map_err(|e| failed(format!("{} cannot be synced", path.display()), e))?;
+                self.sync(manner)
+            }
+            Compared::Beginning if !manner.temporary || !manner.durable => self.overwrite(path, body, manner),
+            _ => Err(failed(
+                format!(
+                    "{} exists, and the copy mode is create_new: move the file away, or choose another file_name or copy_mode",
+                    path.display()
+                ),
+                io::ErrorKind::AlreadyExists.into(),
+            )),
         }
-        Err(failed(
-            format!(
-                "{} exists, and the copy mode is create_new: move the file away, or choose another file_name or copy_mode",
-                path.display()
-            ),
-            io::ErrorKind::AlreadyExists.into(),
-        ))
     }
 
     fn temporary(&self) -> Result<Temporary, WriteError> {
@@ -271,23 +275,34 @@ fn copy(body: &mut Body, file: &mut File, path: &Path) -> Result<(), WriteError>
     }
 }
 
-fn same_content(path: &Path, body: &mut Body) -> io::Result<bool> {
+/// What a file holds, compared with a body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Compared {
+    Same,
+    /// Its beginning, and no more.
+    Beginning,
+    Other,
+}
+
+fn compare(path: &Path, body: &mut Body) -> io::Result<Compared> {
     let mut file = OpenOptions::new().read(true).custom_flags(no_follow() | OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
     if !file.metadata()?.is_file() {
-        return Ok(false);
+        return Ok(Compared::Other);
     }
     body.rewind()?;
-    let (mut ours, mut theirs) = (vec![0; CHUNK], vec![0; CHUNK]);
+    let (mut ours, mut theirs) = (vec![0; CHUNK], Vec::with_capacity(CHUNK));
     loop {
         let count = body.read(&mut ours)?;
+        theirs.clear();
+        (&mut file).take(count.max(1) as u64).read_to_end(&mut theirs)?;
         if count == 0 {
-            return Ok(file.read(&mut theirs[..1])? == 0);
+            return Ok(if theirs.is_empty() { Compared::Same } else { Compared::Other });
         }
-        if let Err(e) = file.read_exact(&mut theirs[..count]) {
-            return if e.kind() == io::ErrorKind::UnexpectedEof { Ok(false) } else { Err(e) };
+        if !ours[..count].starts_with(&theirs) {
+            return Ok(Compared::Other);
         }
-        if ours[..count] != theirs[..count] {
-            return Ok(false);
+        if theirs.len() < count {
+            return Ok(Compared::Beginning);
         }
     }
 }

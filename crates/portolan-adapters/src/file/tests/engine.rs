@@ -89,6 +89,10 @@ impl Engine {
         if self.down.load(Ordering::SeqCst) {
             return Err(AdapterError::temporary(code::STORE_FAILED, "the store is down"));
         }
+        let breaks = |operation: &BatchOperation| matches!(operation, BatchOperation::Submit(m) if read(m).0 == b"poison");
+        if operations.iter().any(breaks) {
+            return Err(AdapterError::temporary(code::PIPELINE_FAILED, "the receive pipeline broke off"));
+        }
         let (mut owned, mut keys) = (self.owned.lock().unwrap(), self.keys.lock().unwrap());
         let (mut new, mut new_keys, mut statuses) = (Vec::new(), keys.clone(), Vec::new());
         let mut committed = true;

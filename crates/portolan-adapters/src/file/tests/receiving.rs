@@ -231,16 +231,19 @@ async fn stopping_waits_for_the_batch_under_way_and_leaves_nothing_behind() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_locations_on_one_folder_take_each_file_once() {
-    let (engine, dir) = engine();
-    let locations = [(); 2].map(|()| Running::start(&engine, dir.path(), json!({ "rename_received_files": true })));
+    let (one, dir) = engine();
+    let two: Arc<Engine> = Arc::default();
+    let locations = [&one, &two].map(|engine| Running::start(engine, dir.path(), json!({ "rename_received_files": true })));
     for i in 0..300 {
         put(dir.path(), &format!("{i:03}.xml"), format!("{i:03}"));
     }
-    until("all are in and gone", || engine.count() >= 300 && locations[0].names().is_empty()).await;
+    until("all are in and gone", || one.count() + two.count() >= 300 && locations[0].names().is_empty()).await;
     for location in locations {
         location.stop().await.unwrap();
     }
-    assert_eq!(engine.texts(), (0..300).map(|i| format!("{i:03}")).collect::<Vec<_>>());
+    let mut texts = [one.texts(), two.texts()].concat();
+    texts.sort();
+    assert_eq!(texts, (0..300).map(|i| format!("{i:03}")).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -173,9 +173,13 @@ async fn a_message_sent_again_after_a_crash_meets_its_own_file() {
         let settings = json!({ "use_temp_file": temporary });
         send(dir.path(), settings.clone(), message("one")).await.unwrap();
         send(dir.path(), settings.clone(), message("one")).await.unwrap();
-        for other in ["two", "on", "one more", ""] {
+        for other in ["two", "on", "onx", ""] {
             assert!(send(dir.path(), settings.clone(), message(other)).await.is_err(), "{other}");
         }
+        // Half a file of the same message is left only where there is no temporary file.
+        let more = send(dir.path(), settings.clone(), message("one more")).await;
+        assert_eq!(more.is_ok(), !temporary);
+        assert_eq!(text(dir.path(), &names(dir.path())[0]), if temporary { "one" } else { "one more" });
         // Without the message id in its name an equal file may be another message.
         let settings = json!({ "use_temp_file": temporary, "file_name": "a.xml" });
         send(dir.path(), settings.clone(), message("one")).await.unwrap();

@@ -337,3 +337,58 @@ async fn a_folder_that_cannot_be_written_to_is_told_before_anything_is_taken() {
     location.stop().await.unwrap();
     assert_eq!(engine.notices().len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_the_engine_breaks_over_is_told_and_does_not_hold_up_the_others() {
+    for rename in [false, true] {
+        let (engine, dir) = engine();
+        for i in 0..30 {
+            put(dir.path(), &format!("{i:02}.xml"), if i == 7 { "poison".to_owned() } else { format!("{i:02}") });
+        }
+        let location = Running::start(&engine, dir.path(), json!({ "rename_received_files": rename }));
+        until("the others are in and gone", || engine.count() == 29 && location.names() == ["07.xml"]).await;
+        location.put("99.xml", "99");
+        until("later ones, too", || engine.count() == 30).await;
+        location.stop().await.unwrap();
+        assert_eq!(engine.notices().len(), 1, "{:?}", engine.notices());
+        assert!(engine.notices()[0].contains("07.xml is not received: the engine cannot take it in"), "{:?}", engine.notices());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_lost_under_a_full_queue_is_one_event_and_all_files_are_taken_when_it_is_back() {
+    let (engine, dir) = engine();
+    let [folder, away] = ["in", "away"].map(|n| dir.path().join(n));
+    fs::create_dir(&folder).unwrap();
+    for i in 0..400 {
+        put(&folder, &format!("{i:03}.xml"), format!("{i:03}"));
+    }
+    *engine.delay.lock().unwrap() = Duration::from_millis(20);
+    let location = Running::start(&engine, &folder, json!({ "max_batches_in_flight": 2 }));
+    until("some are in", || engine.count() > 40).await;
+    fs::rename(&folder, &away).unwrap();
+    until("it is told", || !engine.notices().is_empty()).await;
+    pause(300).await;
+    fs::rename(&away, &folder).unwrap();
+    until("all are in", || engine.count() >= 400).await;
+    until("all are gone and forgotten", || names(&folder).is_empty() && engine.keys.lock().unwrap().is_empty()).await;
+    location.stop().await.unwrap();
+    assert_eq!(engine.texts(), (0..400).map(|i| format!("{i:03}")).collect::<Vec<_>>());
+    let failing = engine.notices().iter().filter(|n| n.starts_with("failing")).count();
+    assert_eq!(failing, 1, "{:?}", engine.notices());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_thousand_other_files_do_not_slow_a_location_down() {
+    let (engine, dir) = engine();
+    for i in 0..20_000 {
+        fs::File::create(dir.path().join(format!("{i}.txt"))).unwrap();
+    }
+    let location = Running::start(&engine, dir.path(), json!({ "polling_interval_ms": 60_000 }));
+    pause(500).await;
+    let start = std::time::Instant::now();
+    location.put("a.xml", "a");
+    until("a is in", || engine.count() == 1).await;
+    assert!(start.elapsed() < Duration::from_millis(300), "{:?}", start.elapsed());
+    location.stop().await.unwrap();
+}
