@@ -83,9 +83,9 @@ fn example_of(text: &mut String, root: &Value, schema: &Value, level: usize) {
             let _ = writeln!(text, "{indent}# {line}");
         }
         let value = match property.get("default") {
-            Some(default) => default.to_string(),
-            None if is_secret(root, property) => "{ env: NAME }".to_owned(),
-            None => "…".to_owned(),
+            Some(default) if !default.is_null() => default.to_string(),
+            _ if is_secret(root, property) => "{ env: NAME }".to_owned(),
+            _ => "…".to_owned(),
         };
         let mark = if required.contains(&name.as_str()) { "" } else { "# " };
         let _ = writeln!(text, "{indent}{mark}{name}: {value}");

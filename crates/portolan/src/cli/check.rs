@@ -43,11 +43,12 @@ impl Check {
         let mut text = format!("{}: {}", self.folder.display(), render::summary(&loaded.report));
         if let Some(application) = &loaded.application {
             let locations: usize = application.receive_ports.iter().map(|port| port.locations.len()).sum();
-            text.push_str(&format!(
-                "; {locations} receive locations, {} send ports, {} send port groups",
-                application.send_ports.len(),
-                application.send_port_groups.len()
-            ));
+            let parts = [
+                render::count(locations, "receive location"),
+                render::count(application.send_ports.len(), "send port"),
+                render::count(application.send_port_groups.len(), "send port group"),
+            ];
+            text.push_str(&format!("; {}", parts.join(", ")));
         }
         if self.environment.is_none() && !loaded.environments.is_empty() {
             text.push_str(&format!("\nchecked without bindings; --environment takes {}", loaded.environments.join(", ")));

@@ -45,18 +45,23 @@ pub fn human(report: &Report, prefix: &str, style: Style) -> String {
     text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
+/// `no mistakes`, `1 mistake`, `2 mistakes`.
+#[must_use]
+pub fn count(number: usize, one: &str) -> String {
+    match number {
+        0 => format!("no {one}s"),
+        1 => format!("1 {one}"),
+        _ => format!("{number} {one}s"),
+    }
+}
+
 /// `2 mistakes, 1 warning`.
 #[must_use]
 pub fn summary(report: &Report) -> String {
-    let count = |number: usize, one: &str, many: &str| match number {
-        0 => format!("no {many}"),
-        1 => format!("1 {one}"),
-        _ => format!("{number} {many}"),
-    };
     let warnings = report.count(Severity::Warning);
-    let mut text = count(report.count(Severity::Error), "mistake", "mistakes");
+    let mut text = count(report.count(Severity::Error), "mistake");
     if warnings > 0 {
-        text.push_str(&format!(", {}", count(warnings, "warning", "warnings")));
+        text.push_str(&format!(", {}", count(warnings, "warning")));
     }
     text
 }
