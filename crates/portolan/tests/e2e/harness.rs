@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Read as _, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -329,7 +329,7 @@ fn serve(stream: TcpStream, got: &Mutex<Vec<Vec<u8>>>, answer: &AtomicU16) {
     }
 }
 
-fn read_body(reader: &mut impl BufRead, length: usize, chunked: bool) -> Option<Vec<u8>> {
+fn read_body(reader: &mut BufReader<TcpStream>, length: usize, chunked: bool) -> Option<Vec<u8>> {
     let mut body = vec![0; length];
     if !chunked {
         reader.read_exact(&mut body).ok()?;

@@ -3,7 +3,9 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod basics;
+mod disk;
 mod failures;
 mod harness;
 mod operating;
 mod states;
+mod xml;
