@@ -163,6 +163,7 @@ fn attacks_end_at_once_with_a_limit() {
         (json!({}), format!("<a{attributes}/>")),
         (json!({}), format!("<{}/>", "n".repeat(2000))),
         (json!({}), format!("<a b='{}'/>", "x".repeat(5 << 20))),
+        (json!({ "namespaces": 3 }), "<a xmlns='a' xmlns:b='b'><c xmlns:d='d' xmlns:e='e'/></a>".to_owned()),
         (json!({ "text_bytes": 1000 }), format!("<a>{}</a>", "x".repeat(1001))),
         (json!({ "text_bytes": 1000 }), format!("<a><![CDATA[{}]]></a>", "x".repeat(1001))),
         (json!({ "total_bytes": 1000 }), format!("<a>{}</a>", "x".repeat(1000))),
@@ -175,6 +176,11 @@ fn attacks_end_at_once_with_a_limit() {
     let batch = format!("<b:Batch xmlns:b='urn:example:batch'><b:Body>{}</b:Body></b:Batch>", order.repeat(5));
     assert_eq!(bench.failure(json!({ "limits": { "documents": 5 } }), batch.clone()).0, "PTL0114");
     assert_eq!(bench.disassemble(json!({ "limits": { "documents": 6 } }), message(batch)).unwrap().len(), 5);
+    let heavy =
+        format!("<b:Batch xmlns:b='urn:example:batch' xmlns:h='{}'><b:Body>{}</b:Body></b:Batch>", "h".repeat(1 << 20), order.repeat(9));
+    assert_eq!(bench.failure(json!({ "limits": { "total_bytes": 4 << 20 } }), heavy).0, "PTL0114", "declarations passed on count");
+    let (code, words) = bench.failure(json!({}), format!("<a xmlns='{}'/>", "u".repeat(1 << 20)));
+    assert!(code == "PTL0111" && words.len() < 1000, "a hostile name does not fill the log");
     let note = format!("<o:Order xmlns:o='urn:example:order'><Note>{}</Note></o:Order>", "n".repeat(2 << 20));
     assert_eq!(bench.failure(json!({}), note).0, "PTL0114");
 }

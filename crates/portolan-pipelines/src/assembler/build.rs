@@ -8,7 +8,7 @@ use super::{
     skeleton::Skeleton,
 };
 use crate::{
-    disassembler::{Plans, looks_like_xml, without_charset},
+    disassembler::{Plans, looks_like_xml, shorten, without_charset},
     stream::Output,
     xml::{Input, Reader, Token, XmlError},
 };
@@ -132,7 +132,8 @@ impl Build<'_> {
         if !listed.is_empty() {
             let found = listed.iter().filter_map(|name| schemas.by_name(name)).find(|spec| spec.message_type == message_type);
             return found.map(|spec| Recognized::Schema(spec.clone())).ok_or_else(|| {
-                let message = format!("the message type {message_type} is not among the assembler's schemas: {}", listed.join(", "));
+                let message =
+                    format!("the message type {} is not among the assembler's schemas: {}", shorten(&message_type), listed.join(", "));
                 self.reader.error_here(code::XML_NOT_EXPECTED, message).into()
             });
         }
@@ -140,7 +141,8 @@ impl Build<'_> {
             [] if self.effective.allow_unrecognized => Ok(Recognized::No),
             [] => {
                 let message = format!(
-                    "no schema is deployed for the message type {message_type} (XMLNORM.AllowUnrecognizedMessage on the message would let it pass)"
+                    "no schema is deployed for the message type {} (XMLNORM.AllowUnrecognizedMessage on the message would let it pass)",
+                    shorten(&message_type)
                 );
                 Err(self.reader.error_here(code::XML_NO_SCHEMA, message).into())
             }

@@ -25,6 +25,8 @@ enum Text {
 pub struct Document {
     /// Depth of its root element.
     pub depth: usize,
+    /// Bytes of namespace declarations that its root has from the envelopes.
+    pub passed_on: u64,
     capture: Option<Capture>,
     /// What it inherits, when there is no capture to put fields over it.
     context: Context,
@@ -59,6 +61,7 @@ impl Document {
             None => Text::Slice { from: reader.offset(), output: Output::default() },
         };
         let inherited = reader.scope().inherited(reader.depth());
+        let mut passed_on = 0;
         if !inherited.is_empty()
             && let Text::Slice { output, .. } | Text::Copied(output) = &mut text
         {
@@ -68,6 +71,7 @@ impl Document {
                 let colon = if prefix.is_empty() { "" } else { ":" };
                 tag.extend_from_slice(format!(" xmlns{colon}{prefix}=\"{}\"", escape_attribute(uri)).as_bytes());
             }
+            passed_on = (tag.len() - name.len()) as u64;
             tag.extend_from_slice(rest);
             write(output, &tag)?;
             if let Text::Slice { from, .. } = &mut text {
@@ -76,7 +80,7 @@ impl Document {
         } else if let Text::Copied(output) = &mut text {
             write(output, reader.raw())?;
         }
-        Ok(Self { depth: reader.depth(), capture, context, message_type, text })
+        Ok(Self { depth: reader.depth(), passed_on, capture, context, message_type, text })
     }
 
     /// Takes a start tag.

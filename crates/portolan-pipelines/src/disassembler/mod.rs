@@ -16,6 +16,7 @@ mod split;
 pub use settings::Settings;
 
 pub(crate) use plan::{Plan, Plans};
+pub(crate) use resolve::shorten;
 pub(crate) use settings::{Effective, boolean, check_names, spec_names};
 
 use crate::{

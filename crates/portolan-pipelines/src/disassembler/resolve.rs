@@ -35,25 +35,22 @@ impl Resolver {
     /// # Errors
     /// PTL0111 without a schema or with several, PTL0112 for a type that the pipeline does not list.
     pub fn resolve(&self, message_type: &str, level: usize) -> Result<Resolved, ComponentError> {
+        let shown = shorten(message_type);
         let fail = |code: Code, message: String| Err(ComponentError::new(code, message));
         let Effective { envelopes, documents, promote_only, .. } = &self.effective;
         if !promote_only && let Some(at) = self.listed(envelopes, message_type)? {
             if at.0 == level {
                 return Ok(Resolved::Envelope(self.plans.of(at.1, &self.schemas)?));
             }
-            let message = format!(
-                "the envelope {message_type} is at nesting level {} but listed as number {} in envelope_schemas",
-                level + 1,
-                at.0 + 1
-            );
+            let message =
+                format!("the envelope {shown} is at nesting level {} but listed as number {} in envelope_schemas", level + 1, at.0 + 1);
             return fail(code::XML_NOT_EXPECTED, message);
         }
         if !promote_only
             && level == 0
             && let Some(first) = envelopes.first()
         {
-            let message =
-                format!("the message type {message_type} is not that of the envelope \"{first}\", which envelope_schemas asks for");
+            let message = format!("the message type {shown} is not that of the envelope \"{first}\", which envelope_schemas asks for");
             return fail(code::XML_NOT_EXPECTED, message);
         }
         if let Some((_, spec)) = self.listed(documents, message_type)? {
@@ -61,23 +58,23 @@ impl Resolver {
         }
         let candidates = self.schemas.by_type(message_type);
         if !documents.is_empty() && !matches!(candidates, [one] if one.is_envelope && envelopes.is_empty()) {
-            let message = format!("the message type {message_type} is not among the pipeline's schemas: {}", documents.join(", "));
+            let message = format!("the message type {shown} is not among the pipeline's schemas: {}", documents.join(", "));
             return fail(code::XML_NOT_EXPECTED, message);
         }
         match candidates {
             [] if self.effective.allow_unrecognized => Ok(Resolved::Unrecognized),
-            [] => fail(code::XML_NO_SCHEMA, format!("no schema is deployed for the message type {message_type}")),
+            [] => fail(code::XML_NO_SCHEMA, format!("no schema is deployed for the message type {shown}")),
             [one] if one.is_envelope && !promote_only => {
                 if envelopes.is_empty() {
                     return Ok(Resolved::Envelope(self.plans.of(one, &self.schemas)?));
                 }
-                fail(code::XML_NOT_EXPECTED, format!("the envelope {message_type} is not in envelope_schemas: {}", envelopes.join(", ")))
+                fail(code::XML_NOT_EXPECTED, format!("the envelope {shown} is not in envelope_schemas: {}", envelopes.join(", ")))
             }
             [one] => Ok(Resolved::Document(self.plans.of(one, &self.schemas)?)),
             several => {
                 let files: Vec<&str> = several.iter().map(|spec| spec.file.as_str()).collect();
                 let message = format!(
-                    "the message type {message_type} is defined by several schemas: {}; list one of them in document_schemas",
+                    "the message type {shown} is defined by several schemas: {}; list one of them in document_schemas",
                     files.join(", ")
                 );
                 fail(code::XML_NO_SCHEMA, message)
@@ -96,5 +93,13 @@ impl Resolver {
             }
         }
         Ok(None)
+    }
+}
+
+/// A message type for an error: a hostile one may be megabytes long.
+pub fn shorten(message_type: &str) -> String {
+    match message_type.char_indices().nth(300) {
+        Some((at, _)) => format!("{}...", &message_type[..at]),
+        None => message_type.to_owned(),
     }
 }

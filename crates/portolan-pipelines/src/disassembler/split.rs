@@ -40,6 +40,8 @@ pub struct Splitter {
     finished: Option<Cut>,
     documents: u64,
     opened: usize,
+    /// Bytes of namespace declarations passed on to documents.
+    passed_on: u64,
     /// Fields of every envelope, found beforehand.
     known: Option<Vec<Context>>,
     /// Only the fields of envelopes are wanted.
@@ -65,6 +67,7 @@ impl Splitter {
             finished: None,
             documents: 0,
             opened: 0,
+            passed_on: 0,
             known: None,
             scan: None,
             outermost: SmolStr::default(),
@@ -167,6 +170,12 @@ impl Splitter {
         let prolog = if inside { None } else { Some((self.prolog, self.prolog_copy.take())) };
         let skip = self.scan.is_some();
         let mut document = Document::open(&self.reader, capture, context, message_type, prolog, skip, whole)?;
+        self.passed_on += document.passed_on;
+        if self.passed_on > self.reader.limits().total_bytes {
+            let message =
+                "the namespace declarations of the envelopes, which every document inherits, are too many bytes (limit total_bytes)";
+            return Err(self.reader.error_here(code::XML_LIMIT, message).into());
+        }
         let is_empty = self.reader.is_empty_element();
         document.start(&self.reader)?;
         self.document = Some(document);

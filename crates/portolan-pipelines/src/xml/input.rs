@@ -16,6 +16,9 @@ const CHUNK: usize = 64 << 10;
 /// A body in memory that needs conversion is converted at once up to this size.
 const CONVERT_WHOLE: usize = 8 << 20;
 
+/// A stretch of a text in memory is copied up to this size when it is less than half of the text.
+const COPY_SMALL: usize = 1 << 20;
+
 /// Where the text comes from.
 enum Source {
     /// All of it is in memory.
@@ -186,11 +189,16 @@ impl Input {
         self.discarded
     }
 
-    /// A stretch of the text that needs no copy; `None` when the text is converted as it is read.
+    /// A stretch of the text without reading it again; `None` when the text is converted as it is read.
     #[must_use]
     pub fn piece(&self, from: u64, to: u64) -> Option<Piece> {
         match &self.source {
-            Source::Whole(bytes) => Some(Piece::Bytes(bytes.slice(usize::try_from(from).ok()?..usize::try_from(to).ok()?))),
+            Source::Whole(bytes) => {
+                let piece = bytes.slice(usize::try_from(from).ok()?..usize::try_from(to).ok()?);
+                // A small document must not keep a large interchange in memory.
+                let copied = piece.len() <= COPY_SMALL && piece.len() < bytes.len() / 2;
+                Some(Piece::Bytes(if copied { Bytes::copy_from_slice(&piece) } else { piece }))
+            }
             Source::Stream { section, .. } => (self.detected.charset == Charset::Utf8).then(|| Piece::Section(section.part(from, to))),
         }
     }

@@ -11,6 +11,8 @@ pub struct Limits {
     pub depth: u32,
     /// Attributes of one element, namespace declarations included.
     pub attributes: u32,
+    /// Namespace declarations in scope at one place, those of all open elements together.
+    pub namespaces: u32,
     /// Bytes of one element or attribute name (UTF-8).
     pub name_bytes: u32,
     /// Bytes of one start tag with all its attributes (UTF-8).
@@ -19,7 +21,8 @@ pub struct Limits {
     pub text_bytes: Option<u64>,
     /// Bytes of one field that is promoted or distinguished.
     pub field_bytes: u32,
-    /// Bytes of the whole interchange after conversion to UTF-8. The reference product stops at 4 GB.
+    /// Bytes of the whole interchange after conversion to UTF-8, and of the namespace declarations that
+    /// envelopes pass on to their documents. The reference product stops at 4 GB.
     pub total_bytes: u64,
     /// Documents of one interchange.
     pub documents: u64,
@@ -30,6 +33,7 @@ impl Default for Limits {
         Self {
             depth: 4096,
             attributes: 1024,
+            namespaces: 512,
             name_bytes: 1024,
             tag_bytes: 4 << 20,
             text_bytes: None,

@@ -70,6 +70,18 @@ impl Scope {
         self.bindings.push(Binding { prefix: at, uri: at + prefix.len(), end: self.text.len(), depth });
     }
 
+    /// How many declarations there are, those of all open elements together.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bindings.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bindings.is_empty()
+    }
+
     /// Forgets the declarations of the element at `depth` and below.
     #[inline]
     pub fn leave(&mut self, depth: usize) {

@@ -46,7 +46,7 @@ impl Reader {
     }
 
     fn bind_namespaces(&mut self) -> Result<(), XmlError> {
-        let Self { tag, scope, input, open, start, end, .. } = self;
+        let Self { tag, scope, input, open, start, end, limits, .. } = self;
         let tag_text = text_of(input.window(), *start..*end);
         for attribute in &tag.attributes {
             let name = &tag_text[attribute.name.clone()];
@@ -68,6 +68,10 @@ impl Reader {
                 return Err(input.error(code::XML_NOT_WELL_FORMED, *start + attribute.name.start, message));
             }
             scope.declare(prefix, &uri, open.depth());
+        }
+        if scope.len() > limits.namespaces as usize {
+            let message = format!("more than {} namespace declarations are in scope (limit namespaces)", limits.namespaces);
+            return Err(input.error(code::XML_LIMIT, *start, message));
         }
         self.check_names()
     }
