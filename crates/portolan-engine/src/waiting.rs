@@ -3,7 +3,8 @@
 //!
 //! Stopping a port suspends what it captures from then on; starting it resumes exactly that, and
 //! nothing that was suspended for another reason. This module only names the instances; the shell
-//! resumes them in the commit that stores the new state, so that no crash comes between.
+//! resumes them after the commit that stores the new state, and asks [`on_table_changed`] when a host
+//! starts, so that a crash in between delays them and loses none.
 
 use crate::routing::RoutingTable;
 use portolan_model::{

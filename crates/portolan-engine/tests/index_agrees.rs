@@ -27,6 +27,14 @@ fn value() -> impl Strategy<Value = Value> {
         1 => prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(-0.0), Just(0.1)].prop_map(Value::Double),
         1 => prop_oneof![Just("9007199254740993"), Just("9007199254740992"), Just("0.1"), Just("0.10"), Just("79228162514264337593543950335")]
             .prop_map(|t| Value::parse(portolan_model::ValueType::Decimal, t, &jiff::tz::TimeZone::UTC).unwrap()),
+        // Neighbours that floating point cannot tell apart, at every scale.
+        2 => (0_u8..4, 0_usize..28, any::<bool>(), any::<bool>()).prop_map(|(last, scale, large, minus)| {
+            let digits = format!("{}{last}", if large { "792281625142643375935439503" } else { "123456789012345678" });
+            let padded = format!("{digits:0>29}");
+            let (whole, part) = padded.split_at(29 - scale);
+            let text = format!("{}{whole}.{part}0", if minus { "-" } else { "" });
+            Value::parse(portolan_model::ValueType::Decimal, &text, &jiff::tz::TimeZone::UTC).unwrap()
+        }),
         4 => "[ab]{0,2}|abcdefgh[ab]?|abcdefghi".prop_map(Value::string),
         1 => any::<bool>().prop_map(Value::Boolean),
         2 => (-2_i64..3).prop_map(|t| Value::DateTime(Timestamp(t))),
