@@ -20,7 +20,7 @@ pub fn run(arguments: &[&str]) -> Result<(), String> {
         step::program_with(
             &step::cargo_path(),
             &["doc", "--quiet", "--locked", "--workspace", "--no-deps", "--document-private-items"],
-            &[("RUSTDOCFLAGS", "-D warnings")],
+            &[("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links")],
         )
     });
     if !arguments.contains(&"--without-tests") {

@@ -38,7 +38,7 @@ pub fn zone(name: &str) -> Option<TimeZone> {
     ZONES.get(name).ok()
 }
 
-/// The zone of a schedule; UTC when it has none or an unknown one ([`validate`] reports that).
+/// The zone of a schedule; UTC when it has none or an unknown one ([`validate()`] reports that).
 #[must_use]
 pub fn zone_of(schedule: &Schedule) -> TimeZone {
     schedule.time_zone.as_deref().and_then(zone).unwrap_or(TimeZone::UTC)

@@ -12,7 +12,7 @@ pub struct Check {
     /// Application folder.
     #[arg(default_value = ".")]
     folder: PathBuf,
-    /// Lay bindings/<ENVIRONMENT>.yaml over the application.
+    /// Lay `bindings/<ENVIRONMENT>.yaml` over the application.
     #[arg(short, long, env = "PORTOLAN_ENVIRONMENT")]
     environment: Option<String>,
     /// Print the result as JSON.

@@ -17,7 +17,7 @@ pub struct Explain {
     portolan schema > application.schema.json\n  # yaml-language-server: $schema=application.schema.json\n\n\
     Editors with a YAML language server then complete and check while you type.")]
 pub struct Schema {
-    /// Print the schema of bindings/<environment>.yaml instead.
+    /// Print the schema of `bindings/<environment>.yaml` instead.
     #[arg(long)]
     bindings: bool,
 }

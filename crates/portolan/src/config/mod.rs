@@ -2,7 +2,7 @@
 //! application. [`load`] reports every mistake at once, each with its file, line and column.
 //!
 //! The way: text → [`yaml`] tree → bindings [`merge`]d → [`variables`] replaced → [`shape`] checked
-//! against the [`schema`] → [`format`] structs → [`resolve`]d into artifacts. Each step works on what
+//! against the [`schema`] → [`mod@format`] structs → [`resolve`]d into artifacts. Each step works on what
 //! the step before left sound.
 //!
 //! **Invariant:** with a mistake there is no application; a warning never prevents one.
