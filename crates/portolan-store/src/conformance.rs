@@ -52,6 +52,7 @@ pub fn cases() -> Vec<Case> {
             commits {
                 a_batch_that_fails_in_the_middle_leaves_nothing,
                 a_batch_that_fails_does_not_touch_claims_and_bodies,
+                a_batch_that_fails_leaves_nothing_to_claim,
                 a_repeated_batch_gets_the_same_receipt_and_changes_nothing,
                 a_failed_batch_may_be_tried_anew_under_its_id,
                 an_empty_batch_is_applied,
@@ -129,6 +130,8 @@ pub fn cases() -> Vec<Case> {
                 of_concurrent_takers_of_one_key_one_wins,
                 of_concurrent_takers_of_one_instance_one_wins,
                 a_batch_submitted_twice_at_once_is_applied_once,
+                a_claim_after_an_action_misses_nothing,
+                actions_keep_no_work_waiting,
             }
         }
         Mode::FRESH {

@@ -30,6 +30,10 @@ pub trait MessageBox: Send + Sync + 'static {
     /// a restart releases all claims of the process that died. A claim does not change the instance: a
     /// scheduled one stays scheduled.
     ///
+    /// A claim misses nothing that was answered before it, failures too. While an operator's action is
+    /// being carried out it may leave out what that might touch; [`MessageBox::changes`] then tells
+    /// when to ask again.
+    ///
     /// # Errors
     /// [`StoreError`] when the store cannot be read.
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError>;

@@ -1,7 +1,7 @@
 //! Cases of [`MessageBox::commit`](crate::MessageBox::commit): whole or not at all, once, in order.
 
 use super::{
-    fixture::{act, complete, failure, publish, publish_claimed, release, require, set_state, suspend},
+    fixture::{act, complete, failure, publish, publish_claimed, release, require, second, set_state, suspend},
     harness::{Harness, NOW, SCOPE},
 };
 use crate::{
@@ -117,6 +117,47 @@ pub(super) async fn a_batch_that_fails_does_not_touch_claims_and_bodies(mut h: H
     h.commit(vec![publish(new, vec![carrier])]).await;
     h.step().await;
     assert_eq!(h.body(loose, 1024).await.unwrap(), b"loose", "published after all");
+}
+
+/// What a batch made claimable, and took again, before it failed must not be left in a queue.
+pub(super) async fn a_batch_that_fails_leaves_nothing_to_claim(mut h: Harness) {
+    let suspended = [h.publish_suspended("A", true).await, h.publish_suspended("A", true).await];
+    let waiting = h.message("<order/>");
+    let instance = super::fixture::scheduled(h.ready(&waiting, "A"), second(60));
+    let scheduled = instance.id;
+    h.commit(vec![publish(waiting, vec![instance])]).await;
+    let nobody = h.instance_id();
+    let why = || failure("PTL0203", "away");
+    let again =
+        |seconds| Operation::Reschedule { instance: suspended[0], due: second(seconds), progress: Progress::default(), failure: None };
+    let resume = || act(Selection::of(suspended), Action::Resume);
+    for failing in [
+        vec![resume()],
+        vec![resume(), suspend(suspended[0], true, why())],
+        vec![resume(), complete(suspended[0])],
+        vec![resume(), again(-5), complete(suspended[1])],
+        vec![resume(), again(30)],
+        vec![resume(), act(Selection::default(), Action::Terminate)],
+        vec![Operation::Reschedule { instance: scheduled, due: second(-9), progress: Progress::default(), failure: None }],
+        vec![
+            Operation::Reschedule { instance: scheduled, due: second(-9), progress: Progress::default(), failure: None },
+            complete(scheduled),
+        ],
+        vec![complete(scheduled)],
+        vec![act(Selection::default(), Action::Suspend), resume(), act(Selection::of([scheduled]), Action::Resume)],
+    ] {
+        h.step().await;
+        let what = format!("{failing:?}");
+        let message = h.message("<new/>");
+        let instances = vec![h.ready(&message, "A"), super::fixture::scheduled(h.ready(&message, "A"), second(-1))];
+        let new = instances[1].id;
+        let operations = failing.into_iter().chain([publish(message, instances), suspend(new, true, why()), require(nobody, false)]);
+        assert_eq!(h.refused(operations.collect()).await, StoreErrorKind::Conflict);
+        let left = h.claim("A", NOW, 9).await;
+        assert_eq!(left.work.len(), 0, "after {what}");
+        assert_eq!(left.next_due, Some(second(60)), "after {what}");
+    }
+    assert_eq!(h.claimed("A", second(60)).await, [scheduled]);
 }
 
 pub(super) async fn a_repeated_batch_gets_the_same_receipt_and_changes_nothing(mut h: Harness) {

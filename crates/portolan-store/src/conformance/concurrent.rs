@@ -1,12 +1,12 @@
 //! Cases of many tasks at once: what is promised to one caller holds whatever the others do.
 
 use super::{
-    fixture::{complete, publish, require},
+    fixture::{PATIENCE, act, complete, publish, release, require},
     harness::{Harness, NOW, SCOPE},
     lost::retrying,
 };
 use crate::{
-    batch::{Batch, Durability, Operation, Receipt},
+    batch::{Action, Batch, Durability, Operation, Receipt},
     error::{StoreError, StoreErrorKind},
     port::Claim,
     query::Selection,
@@ -128,4 +128,55 @@ pub(super) async fn a_batch_submitted_twice_at_once_is_applied_once(mut h: Harne
     }
     h.step().await;
     assert_eq!(h.select(Selection::default()).await.len(), 1);
+}
+
+/// Instances that were suspended and resumed: kept where operators' actions work.
+async fn resumed(h: &mut Harness, count: usize) -> Vec<InstanceId> {
+    let mut ids = Vec::new();
+    for _ in 0..count {
+        ids.push(h.publish_suspended("A", true).await);
+    }
+    h.commit(vec![act(Selection::of(ids.clone()), Action::Resume)]).await;
+    ids
+}
+
+/// An action that finds nothing to do.
+fn idle_action() -> Operation {
+    act(Selection { service: Some("nobody".into()), ..Selection::default() }, Action::Suspend)
+}
+
+pub(super) async fn a_claim_after_an_action_misses_nothing(mut h: Harness) {
+    let there = resumed(&mut h, 3).await;
+    let nobody = h.instance_id();
+    for _ in 0..40 {
+        assert_eq!(h.refused(vec![idle_action(), require(nobody, false)]).await, StoreErrorKind::Conflict);
+        assert_eq!(h.claimed("A", NOW).await, there, "after an action that failed");
+        h.commit(there.iter().map(|id| release(*id)).collect()).await;
+        h.commit(vec![idle_action()]).await;
+        assert_eq!(h.claimed("A", NOW).await, there, "after an action");
+        h.commit(there.iter().map(|id| release(*id)).collect()).await;
+    }
+}
+
+pub(super) async fn actions_keep_no_work_waiting(mut h: Harness) {
+    let there = resumed(&mut h, 1).await;
+    let actions: Vec<Batch> = (0..60).map(|_| h.batch(vec![idle_action()])).collect();
+    let releases: Vec<Batch> = (0..60).map(|_| h.batch(vec![release(there[0])])).collect();
+    let store = h.shared();
+    let operator = tokio::spawn(async move {
+        for batch in actions {
+            retrying(&*store, batch).await.unwrap();
+        }
+    });
+    let mut changes = h.store().changes();
+    for batch in releases {
+        changes.borrow_and_update();
+        // Who is given nothing waits to be told, as a host instance does.
+        while h.claimed("A", NOW).await != there {
+            let told = tokio::time::timeout(PATIENCE, changes.changed()).await;
+            assert!(told.is_ok(), "there is work, but a claim gave none and nothing tells of it");
+        }
+        h.submit(batch).await.unwrap();
+    }
+    operator.await.unwrap();
 }
