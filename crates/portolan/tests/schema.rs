@@ -140,7 +140,6 @@ fn schemas_use_only_keywords_that_the_check_knows() {
         "uniqueItems",
         "pattern",
         "x-secret",
-        "x-components",
         ONE_OF,
         SETTINGS,
         HINT,

@@ -104,7 +104,7 @@ fn add_components(schema: &mut Value, registry: &Registry) {
     for spec in registry.components().map(|component| component.spec()) {
         let prefix = format!("component_{}", spec.name);
         insert_definition(schema, &prefix, spec.settings.clone());
-        names.push(json!({ "const": spec.name, "description": spec.summary }));
+        names.push(json!(spec.name));
         rules.push(json!({
             "if": { "properties": { "component": { "const": spec.name } } },
             "then": { "properties": { "settings": { "$ref": format!("#/$defs/{prefix}") } } }
@@ -113,7 +113,9 @@ fn add_components(schema: &mut Value, registry: &Registry) {
     if let Some(component) = schema.pointer_mut("/$defs/Component").and_then(Value::as_object_mut)
         && !rules.is_empty()
     {
-        component.insert("x-components".to_owned(), Value::Array(names));
+        if let Some(name) = component.get_mut("properties").and_then(|keys| keys.get_mut("component")).and_then(Value::as_object_mut) {
+            name.insert("enum".to_owned(), Value::Array(names));
+        }
         component.insert("allOf".to_owned(), Value::Array(rules));
     }
 }
