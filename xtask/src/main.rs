@@ -2,6 +2,7 @@
 //! may change a file that a person wrote, except between the markers of generated sections.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bench;
 mod ci;
 mod demo;
 mod deps;
@@ -28,13 +29,17 @@ Usage: cargo xtask <task>
   docs [--check]     write the generated reference pages, or fail when they are stale
   fuzz [TARGET...] [--seconds N] [--seed N] | fuzz replay TARGET FILE
                      coverage-guided fuzzing; 60 seconds over all targets unless told otherwise
+  bench [NAME...] [--quick] [--rounds N]
+                     benchmarks against the disk floor: engine syncs routing files large backlog
 ";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let rest: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
     let done = match arguments.first().map(String::as_str) {
-        Some("demo") => only(&rest, &["--once"]).and_then(|()| demo::run(&repo::root(), rest.contains(&"--once")).map_err(|e| e.to_string())),
+        Some("demo") => {
+            only(&rest, &["--once"]).and_then(|()| demo::run(&repo::root(), rest.contains(&"--once")).map_err(|e| e.to_string()))
+        }
         Some("test") => ci::test(&rest),
         Some("setup") => only(&rest, &[]).and_then(|()| setup::run()),
         Some("ci") => only(&rest, &["--keep-going", "--without-tests"]).and_then(|()| ci::run(&rest)),
@@ -42,6 +47,7 @@ fn main() -> ExitCode {
         Some("deps") => only(&rest, &[]).and_then(|()| deps::run()),
         Some("docs") => only(&rest, &["--check"]).and_then(|()| docs::run(rest.contains(&"--check"))),
         Some("fuzz") => fuzz::run(&rest),
+        Some("bench") => bench::run(&rest),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");
             Ok(())
