@@ -1,7 +1,16 @@
 //! The send side: takes an instance through outbound map, send pipeline and adapter, and stores the
 //! outcome. What a failure leads to is decided by the engine; here it is carried out.
 
-use crate::{body, core::Core, deployment::Port, interchange::map, journal::About, queue::PortQueue};
+use crate::{
+    body,
+    core::Core,
+    deployment::Port,
+    interchange::map,
+    journal::About,
+    pipeline::{broken_off, guarded},
+    queue::PortQueue,
+};
+use futures_util::FutureExt;
 use portolan_engine::delivery::{Attempt, Decision, FailureKind, Ladder, after_failure, after_processing_failure, before_attempt};
 use portolan_model::{
     Code, Context, SmolStr, Timestamp, Value, code,
@@ -10,7 +19,7 @@ use portolan_model::{
 };
 use portolan_sdk::{AdapterError, OutboundMessage, Retry};
 use portolan_store::{Durability, Operation, Severity, Work};
-use std::{sync::Arc, time::Instant};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 /// Why a message could not be sent.
 struct SendFailure {
@@ -59,21 +68,25 @@ pub async fn deliver(core: Arc<Core>, queue: Arc<PortQueue>, work: Work) {
 async fn send(core: &Arc<Core>, port: &Arc<Port>, work: &Work) -> Result<(), SendFailure> {
     let now = core.world.now();
     let outbound = if body::is_small(&work.message) {
-        prepare(core, port, work, now)?
+        prepare_guarded(core, port, work, now)?
     } else {
         let (core, port, work) = (core.clone(), port.clone(), work.clone());
-        tokio::task::spawn_blocking(move || prepare(&core, &port, &work, now))
+        tokio::task::spawn_blocking(move || prepare_guarded(&core, &port, &work, now))
             .await
-            .unwrap_or_else(|panic| Err(pipeline_failure(code::SEND_PIPELINE_FAILED, format!("the send pipeline broke off: {panic}"))))?
+            .unwrap_or_else(|ended| Err(pipeline_failure(code::SEND_PIPELINE_FAILED, ended.to_string())))?
     };
     // A component consumed the message: there is nothing to send, and that is success.
     let Some(outbound) = outbound else { return Ok(()) };
     let (_, sender) = port.transport(work.instance.progress.transport);
-    sender.send(outbound).await.map_err(|AdapterError { code, retry, message }| SendFailure {
-        code,
-        description: message,
-        retry: Some(retry),
-    })
+    match AssertUnwindSafe(sender.send(outbound)).catch_unwind().await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(AdapterError { code, retry, message })) => Err(SendFailure { code, description: message, retry: Some(retry) }),
+        Err(panic) => Err(SendFailure { code: code::SEND_FAILED, description: broken_off(panic.as_ref()), retry: Some(Retry::Temporary) }),
+    }
+}
+
+fn prepare_guarded(core: &Core, port: &Port, work: &Work, now: Timestamp) -> Result<Option<OutboundMessage>, SendFailure> {
+    guarded(|| prepare(core, port, work, now)).unwrap_or_else(|description| Err(pipeline_failure(code::SEND_PIPELINE_FAILED, description)))
 }
 
 fn prepare(core: &Core, port: &Port, work: &Work, now: Timestamp) -> Result<Option<OutboundMessage>, SendFailure> {

@@ -293,7 +293,7 @@ fn prepare_submit(core: &Core, location: &Location, message: InboundMessage, now
     let context = interchange::wire_context(location, &message, interchange_id);
     let processed = interchange::open(context, &message)
         .map_err(|error| (error, Vec::new()))
-        .and_then(|opened| interchange::process(core, location, opened, now));
+        .and_then(|opened| interchange::process_guarded(core, location, opened, now));
     match processed {
         Ok(interchange) if interchange.documents.is_empty() => {
             let failure = failure(location, code::XML_NO_DATA, "the pipeline made no document of the message".into(), now);

@@ -5,7 +5,7 @@ use crate::{
     body::{BodyError, BodyKeeper},
     core::Core,
     deployment::Location,
-    pipeline::PipelineError,
+    pipeline::{PipelineError, guarded},
 };
 use portolan_model::{
     BodyId, Code, Context, InterchangeId, Message, SmolStr, Timestamp, Value, code, property::PropertyError, system::bts,
@@ -110,6 +110,20 @@ pub fn open(context: Context, message: &InboundMessage) -> Result<PipelineMessag
         body,
     };
     Ok(PipelineMessage { context, parts: vec![part], body_index: 0 })
+}
+
+/// As [`process`]; a component that breaks off fails the message.
+///
+/// # Errors
+/// As there.
+pub fn process_guarded(
+    core: &Core,
+    location: &Location,
+    message: PipelineMessage,
+    now: Timestamp,
+) -> Result<Interchange, (InterchangeError, Vec<BodyId>)> {
+    guarded(|| process(core, location, message, now))
+        .unwrap_or_else(|description| Err((InterchangeError::Message { code: code::PIPELINE_FAILED, description }, Vec::new())))
 }
 
 /// Runs pipeline and map over a message.

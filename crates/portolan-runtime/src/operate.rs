@@ -282,7 +282,13 @@ impl Server {
     /// start of a port or group, after a reload, and at the host's start, for a start that was stored
     /// just before a crash.
     pub(crate) async fn release(&self, releases: Vec<Release>) -> Result<(), StoreError> {
-        for release in releases {
+        let counts = ask::services(self.core.store.as_ref()).await?;
+        let waits = |release: &Release| {
+            counts
+                .iter()
+                .any(|c| c.service.class == ServiceClass::SendPort && c.service.name == release.send_port && c.suspended_resumable > 0)
+        };
+        for release in releases.into_iter().filter(waits) {
             let waiting = Selection {
                 class: Some(ServiceClass::SendPort),
                 service: Some(release.send_port.clone()),

@@ -149,6 +149,21 @@ impl Pipeline {
     }
 }
 
+/// Runs components so that one that breaks off fails its message and nothing else.
+///
+/// # Errors
+/// What the component said when it broke off.
+pub fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|panic| broken_off(panic.as_ref()))
+}
+
+/// The words of a panic.
+#[must_use]
+pub fn broken_off(panic: &(dyn std::any::Any + Send)) -> String {
+    let words = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a component broke off, which is a mistake in the component: {}", words.unwrap_or("it gave no reason"))
+}
+
 fn unreadable(error: &std::io::Error) -> ComponentError {
     ComponentError::new(code::PIPELINE_FAILED, format!("the message body cannot be rewound: {error}"))
 }

@@ -18,9 +18,9 @@ use portolan_model::{
 use portolan_sdk::PipelineMessage;
 use portolan_store::{Action, Claim, Durability, Operation, Selection, Severity, StoreErrorKind, Work, ask};
 use std::{sync::Arc, time::Duration};
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 
-const CLAIM_MAX: usize = 32;
+const CLAIM_MAX: usize = 64;
 
 /// Why a message could not be taken in again.
 #[derive(Clone, Debug)]
@@ -54,10 +54,14 @@ async fn round(core: &Arc<Core>) -> bool {
     for count in services.into_iter().filter(|c| c.service.class == ServiceClass::ReceivePort && c.ready > 0) {
         let claim = Claim { service: count.service, now: core.world.now(), max: CLAIM_MAX };
         let Ok(claimed) = core.store.claim(claim).await else { continue };
+        worked |= !claimed.work.is_empty();
+        // Together, so that their commits share a sync.
+        let mut tasks = JoinSet::new();
         for work in claimed.work {
-            worked = true;
-            again(core, work).await;
+            let core = core.clone();
+            tasks.spawn(async move { again(&core, work).await });
         }
+        tasks.join_all().await;
     }
     worked
 }
@@ -119,7 +123,7 @@ fn work_through(core: &Core, location: &Location, message: &Message, form: Messa
     if form == MessageForm::PostPipeline {
         return republish(core, message, opened, now);
     }
-    interchange::process(core, location, opened, now).map_err(|(error, streamed)| {
+    interchange::process_guarded(core, location, opened, now).map_err(|(error, streamed)| {
         publish::discard_blocking(core, streamed);
         match error {
             InterchangeError::Message { code, description } => refuse(code, description, false),

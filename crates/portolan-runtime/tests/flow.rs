@@ -215,3 +215,16 @@ async fn work_of_a_port_that_is_gone_becomes_visible() {
         })
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_adapter_that_breaks_off_fails_its_message_and_nothing_else() {
+    let bench = Bench::start(application(vec![port("A", everything()), port("B", everything())], vec![])).await;
+    bench.behave("A", Behaviour::Panic);
+    bench.submit("m", None).await;
+    let found = bench.until_suspended(1).await;
+    assert!(found[0].failure.as_ref().unwrap().description.contains("the adapter has a mistake"), "{found:?}");
+    bench.until_sent("B", 1).await;
+    bench.behave("A", Behaviour::Accept);
+    bench.server.act(Selection { ids: vec![found[0].id], ..Selection::default() }, Action::Resume).await.unwrap();
+    bench.until_sent("A", 1).await;
+}

@@ -39,6 +39,7 @@ pub enum Behaviour {
     Fail,
     Refuse,
     Stall,
+    Panic,
 }
 
 #[derive(Default)]
@@ -98,6 +99,7 @@ impl SendAdapter for Sender {
             Behaviour::Fail => return Err(AdapterError::temporary(code::SEND_FAILED, "connection refused")),
             Behaviour::Refuse => return Err(AdapterError::permanent(code::SEND_REFUSED, "410 gone")),
             Behaviour::Stall => std::future::pending().await,
+            Behaviour::Panic => panic!("the adapter has a mistake"),
             Behaviour::Accept => {}
         }
         let body = tokio::task::spawn_blocking(move || {
