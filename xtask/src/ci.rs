@@ -36,3 +36,13 @@ pub fn test(arguments: &[&str]) -> Result<(), String> {
     all.extend(arguments);
     step::cargo(&all)
 }
+
+/// `cargo xtask crash`: the crash campaign of the test suite, with more kills.
+pub fn crash(arguments: &[&str]) -> Result<(), String> {
+    let kills = arguments.first().copied().unwrap_or("200");
+    kills.parse::<u64>().map_err(|_| format!("\"{kills}\" is not a number of kills"))?;
+    let mut settings = vec![("PORTOLAN_CRASH_KILLS", kills)];
+    settings.extend(arguments.get(1).map(|seed| ("PORTOLAN_CRASH_SEED", *seed)));
+    let command = ["test", "--locked", "--package", "portolan", "--test", "crash", "--", "--nocapture"];
+    step::program_with(&step::cargo_path(), &command, &settings)
+}

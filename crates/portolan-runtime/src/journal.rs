@@ -19,6 +19,8 @@ pub struct Journal {
     store: Arc<dyn MessageBox>,
     world: World,
     waiting: Mutex<VecDeque<Event>>,
+    /// Held while events are being stored, so that each is stored once.
+    storing: tokio::sync::Mutex<()>,
     wake: Notify,
 }
 
@@ -44,7 +46,7 @@ impl<'a> About<'a> {
 impl Journal {
     /// A journal on this store.
     pub fn new(store: Arc<dyn MessageBox>, world: World) -> Self {
-        Self { store, world, waiting: Mutex::new(VecDeque::new()), wake: Notify::new() }
+        Self { store, world, waiting: Mutex::new(VecDeque::new()), storing: tokio::sync::Mutex::new(()), wake: Notify::new() }
     }
 
     /// Logs an event and returns the operation that stores it with the work it tells about.
@@ -87,6 +89,7 @@ impl Journal {
 
     /// Stores what is waiting; false when the store does not take it now.
     pub async fn flush(&self) -> bool {
+        let _storing = self.storing.lock().await;
         let events: Vec<Event> = self.lock().iter().cloned().collect();
         if events.is_empty() {
             return true;
