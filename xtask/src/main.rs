@@ -20,6 +20,8 @@ const USAGE: &str = "\
 Usage: cargo xtask <task>
 
   demo [--once]      build Portolan, run the example on real orders, leave it running until Ctrl-C
+  crash [KILLS] [SEED]
+                     the crash campaign, long: kill -9 under load (200 kills unless told otherwise)
   test [ARGS]        set up what the tests need, then run every test (ARGS go to cargo test)
   setup              install what the tests need, or say what to install
   ci [--keep-going] [--without-tests]
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Some("demo") => {
             only(&rest, &["--once"]).and_then(|()| demo::run(&repo::root(), rest.contains(&"--once")).map_err(|e| e.to_string()))
         }
+        Some("crash") => ci::crash(&rest),
         Some("test") => ci::test(&rest),
         Some("setup") => only(&rest, &[]).and_then(|()| setup::run()),
         Some("ci") => only(&rest, &["--keep-going", "--without-tests"]).and_then(|()| ci::run(&rest)),
