@@ -90,6 +90,7 @@ impl ReceiveAdapter for FileReceiver {
             names: Names::default(),
             proxy,
             watch: None,
+            polling_only: false,
             work: JoinSet::new(),
             listing: false,
             batches: 0,
@@ -124,6 +125,8 @@ struct Location {
     names: Names,
     /// Notifications, and device and inode of the folder they are for.
     watch: Option<(Watch, (u64, u64))>,
+    /// Notifications do not work, and the log says so.
+    polling_only: bool,
     work: JoinSet<Done>,
     listing: bool,
     batches: usize,
@@ -162,7 +165,12 @@ impl Location {
             tokio::select! {
                 biased;
                 changed = stop.changed() => if changed.is_err() { break },
-                Some(done) = self.work.join_next(), if !self.work.is_empty() => self.done(finished(done))?,
+                Some(done) = self.work.join_next(), if !self.work.is_empty() => {
+                    if let Err(given_up) = self.done(finished(done)) {
+                        self.finish().await;
+                        return Err(given_up);
+                    }
+                }
                 () = hints.wait() => {}
                 () = sleep_until(wake) => {}
             }
@@ -361,10 +369,12 @@ impl Location {
         match self.receiver.watches.watch(&taker.folder, &taker.hints) {
             Ok(watch) => {
                 self.watch = Some((watch, folder));
+                self.polling_only = false;
                 // What came between the listing and the watch would be met at the next look only.
                 self.look_at = Instant::now();
             }
-            Err(e) => tracing::warn!(error = %e, "new files are met by polling only"),
+            Err(e) if !std::mem::replace(&mut self.polling_only, true) => tracing::warn!(error = %e, "new files are met by polling only"),
+            Err(_) => {}
         }
     }
 
@@ -437,11 +447,15 @@ impl Location {
         }
     }
 
-    fn keep_unremoved(&mut self, files: Vec<(Received, String)>) {
+    fn keep_unremoved(&mut self, files: Vec<(Received, Option<String>)>) {
         for (file, why) in files {
             self.names.keep_busy(&file.name);
             self.left_behind.retain(|name| Some(name.as_os_str()) != file.path.file_name());
-            self.source.unremoved(&file.path, &why);
+            match why {
+                Some(why) => self.source.unremoved(&file.path, &why),
+                // That is the folder's trouble.
+                None => self.look_at = Instant::now(),
+            }
             self.unremoved.retain(|other| other.key != file.key);
             self.unremoved.push(file);
         }

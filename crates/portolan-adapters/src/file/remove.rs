@@ -35,17 +35,16 @@ pub enum Removal {
     Gone,
     /// Another file has its place, which is a new file. `true`: it is the same file, written to since.
     Replaced(bool),
-    /// Still there, and why.
-    Stays(String),
+    /// Still there, and why; `None`: it went away with its folder, and may come back with it.
+    Stays(Option<String>),
 }
 
 /// Tries once to delete a file. Blocking.
 pub fn remove(location: &Path, file: &Received) -> Removal {
     let gone = |e: io::Error| match e.kind() {
-        // Gone with its folder, perhaps to come back with it: then it must not be forgotten.
-        io::ErrorKind::NotFound if fs::metadata(location).is_ok_and(|m| m.ino() == file.identity.folder) => Removal::Gone,
-        io::ErrorKind::NotFound => Removal::Stays(format!("folder {} went away", location.display())),
-        _ => Removal::Stays(e.to_string()),
+        io::ErrorKind::NotFound if is_there(location, file.identity.folder) => Removal::Gone,
+        io::ErrorKind::NotFound => Removal::Stays(None),
+        _ => Removal::Stays(Some(e.to_string())),
     };
     let now = match fs::symlink_metadata(&file.path) {
         Ok(metadata) => FileIdentity::of(file.identity.folder, &metadata),
@@ -60,6 +59,11 @@ pub fn remove(location: &Path, file: &Received) -> Removal {
     }
 }
 
+/// Whether the folder of this inode is there now.
+fn is_there(location: &Path, folder: u64) -> bool {
+    fs::metadata(location).is_ok_and(|m| m.ino() == folder)
+}
+
 /// The result of deleting the files of one batch.
 #[derive(Debug, Default)]
 pub struct Removed {
@@ -69,8 +73,8 @@ pub struct Removed {
     pub free: Vec<(OsString, PathBuf)>,
     /// Files that were written to after they were taken.
     pub changed: Vec<PathBuf>,
-    /// Still there.
-    pub stays: Vec<(Received, String)>,
+    /// Still there, and why; see [`Removal::Stays`].
+    pub stays: Vec<(Received, Option<String>)>,
 }
 
 /// Deletes the files of a batch, trying again with a doubling pause, but not after `stop`.
@@ -95,7 +99,7 @@ pub async fn remove_all(settings: &ReceiveSettings, location: &Path, files: Vec<
     removed
 }
 
-async fn in_background(location: &Path, files: Vec<Received>, mut removed: Removed) -> (Removed, Vec<(Received, String)>) {
+async fn in_background(location: &Path, files: Vec<Received>, mut removed: Removed) -> (Removed, Vec<(Received, Option<String>)>) {
     let location = location.to_owned();
     let work = move || {
         let mut stays = Vec::new();
@@ -136,8 +140,11 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 /// another one under this name (as when it is not mounted), are left alone: it may come back. Blocking.
 ///
 /// # Errors
-/// When the folder cannot be synced.
+/// When the folder went away or cannot be synced.
 pub fn recover(location: &Path, folder_inode: u64, keys: Vec<String>) -> io::Result<Removed> {
+    if !is_there(location, folder_inode) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
     let mut removed = Removed::default();
     for key in keys {
         let Some((identity, path)) = FileIdentity::parse(&key) else { continue };

@@ -190,7 +190,7 @@ impl Names {
 
     /// When the next held name is due.
     pub fn next_held(&self) -> Option<Instant> {
-        self.held.values().map(|held| held.due).min()
+        self.held.iter().filter(|(name, _)| !self.busy.contains(*name)).map(|(_, held)| held.due).min()
     }
 }
 
