@@ -76,6 +76,7 @@ pub fn cases() -> Vec<Case> {
                 a_claim_is_for_one_service,
                 claims_come_by_priority_then_due_then_publication,
                 a_scheduled_instance_is_not_given_before_it_is_due,
+                a_claim_of_an_earlier_moment_gives_nothing_too_soon,
                 a_rescheduled_instance_keeps_its_progress_and_failure,
                 a_suspended_instance_is_not_given,
                 a_claim_takes_at_most_what_was_asked,

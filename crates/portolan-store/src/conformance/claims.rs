@@ -142,6 +142,20 @@ pub(super) async fn a_scheduled_instance_is_not_given_before_it_is_due(mut h: Ha
     assert_eq!((ids(&later), later.next_due), (vec![there[1]], Some(second(200))));
 }
 
+/// The clocks of callers differ, and are set back.
+pub(super) async fn a_claim_of_an_earlier_moment_gives_nothing_too_soon(mut h: Harness) {
+    let message = h.message("<order/>");
+    let instances: Vec<Instance> = [100, 200, 300].into_iter().map(|due| scheduled(h.ready(&message, "A"), second(due))).collect();
+    let there: Vec<InstanceId> = instances.iter().map(|instance| instance.id).collect();
+    h.commit(vec![publish(message, instances)]).await;
+    h.step().await;
+    assert_eq!(ids(&h.claim("A", second(999), 1).await), there[..1]);
+    let earlier = h.claim("A", second(199), 9).await;
+    assert_eq!((ids(&earlier), earlier.next_due), (vec![], Some(second(200))));
+    assert_eq!(ids(&h.claim("A", second(200), 9).await), there[1..2]);
+    assert_eq!(ids(&h.claim("A", second(300), 9).await), there[2..]);
+}
+
 pub(super) async fn a_rescheduled_instance_keeps_its_progress_and_failure(mut h: Harness) {
     let there = h.publish(&["A", "A", "A"]).await;
     assert_eq!(h.claimed("A", NOW).await, there);
