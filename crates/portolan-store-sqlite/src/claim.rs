@@ -55,6 +55,14 @@ enum Picked {
     Cold { service: u32, key: ColdKey },
 }
 
+/// What a claim took in one go.
+struct Picks {
+    picked: Vec<Picked>,
+    /// There is nothing left to take.
+    exhausted: bool,
+    next_due: Option<Timestamp>,
+}
+
 /// Claims what needs no reading. `None` when something does.
 pub(crate) fn try_at_once(core: &Core, claim: &Claim) -> Result<Option<Claimed>, StoreError> {
     let mut state = core.lock();
@@ -66,6 +74,7 @@ pub(crate) fn try_at_once(core: &Core, claim: &Claim) -> Result<Option<Claimed>,
     }
     let Some(service) = state.service_named(&claim.service) else { return Ok(Some(Claimed::default())) };
     let frozen = state.frozen;
+    state.missed |= frozen;
     let waiting = state.waiting(service);
     let cold_first = waiting.cold.must_read(claim.now) || waiting.cold.first().is_some();
     if cold_first && !frozen {
@@ -108,8 +117,7 @@ pub(crate) fn read(core: &Arc<Core>, claim: &Claim) -> Result<Delivery, StoreErr
     loop {
         refill(core, service, claim.now)?;
         let wanted = claim.max - delivery.claimed.work.len();
-        let (picked, next_due) = pick(core, service, claim.now, wanted)?;
-        let exhausted = picked.is_empty();
+        let Picks { picked, exhausted, next_due } = pick(core, service, claim.now, wanted)?;
         read_picked(core, picked, &mut delivery.claimed.work)?;
         if delivery.claimed.work.len() >= claim.max {
             return Ok(delivery);
@@ -141,7 +149,7 @@ fn refill(core: &Core, service: u32, now: Timestamp) -> Result<(), StoreError> {
         let next_due = later.into_iter().find(|(_, id)| !state.held.contains_key(id)).map(|(due, _)| due);
         let cold = &mut state.waiting(service).cold;
         if cold.version == version {
-            cold.fill(keys, more, next_due);
+            cold.fill(now, keys, more, next_due);
             return Ok(());
         }
     }
@@ -178,17 +186,22 @@ fn read_window(connection: &Connection, service: u32, now: Timestamp, spare: usi
 }
 
 /// Takes the first of both queues. Rows are held at once; packed instances become held when read.
-fn pick(core: &Core, service: u32, now: Timestamp, wanted: usize) -> Result<(Vec<Picked>, Option<Timestamp>), StoreError> {
+fn pick(core: &Core, service: u32, now: Timestamp, wanted: usize) -> Result<Picks, StoreError> {
     let mut state = core.lock();
     match state.health {
         Health::Closed => return Err(closed()),
-        Health::Full(_) | Health::Failed(_) => return Ok((Vec::new(), None)),
+        Health::Full(_) | Health::Failed(_) => return Ok(Picks { picked: Vec::new(), exhausted: true, next_due: None }),
         Health::Working => {}
     }
     let frozen = state.frozen;
+    state.missed |= frozen;
     let mut picked = Vec::new();
     while picked.len() < wanted {
         let waiting = state.waiting(service);
+        // Another claim, of a later moment, may have read the window meanwhile.
+        if !frozen && waiting.cold.must_read(now) {
+            break;
+        }
         let hot = waiting.hot.first();
         let cold = if frozen { None } else { waiting.cold.first() };
         let cold_next = match (hot, cold) {
@@ -196,10 +209,6 @@ fn pick(core: &Core, service: u32, now: Timestamp, wanted: usize) -> Result<(Vec
             (Some((priority, age)), Some(key)) => (key.priority, (key.due, key.sequence)) < (priority, age),
             (hot, _) => hot.is_none(),
         };
-        // The window ended: what comes next among the rows is not known before it is read again.
-        if cold.is_none() && !frozen && !waiting.cold.is_exhausted() && !picked.is_empty() {
-            break;
-        }
         if cold_next {
             let Some(key) = waiting.cold.pop() else { break };
             if let Entry::Vacant(free) = state.held.entry(key.id) {
@@ -214,8 +223,9 @@ fn pick(core: &Core, service: u32, now: Timestamp, wanted: usize) -> Result<(Vec
             picked.push(Picked::Hot { group: entry.group, sequence, due });
         }
     }
-    let next_due = state.waiting(service).cold.next_due.filter(|due| *due > now.0).map(Timestamp);
-    Ok((picked, next_due))
+    let cold = &state.waiting(service).cold;
+    let exhausted = picked.is_empty() && (frozen || !cold.must_read(now));
+    Ok(Picks { picked, exhausted, next_due: cold.next_due.filter(|due| *due > now.0).map(Timestamp) })
 }
 
 /// Reads what was taken, in order. What cannot be read is put aside for operators to see.

@@ -36,7 +36,11 @@ pub(crate) fn undo(state: &mut State, effects: Vec<Effect>) {
         match effect {
             Effect::Took { id, spot } => {
                 state.held.remove(&id);
-                state.put_back(spot);
+                match spot {
+                    Spot::Hot { .. } => state.put_back(spot),
+                    // The row may have been taken as an earlier step of the batch had made it.
+                    Spot::Cold { service, .. } => state.waiting(service).cold.forget(),
+                }
             }
             Effect::Marked { id } => {
                 if let Some(held) = state.held.get_mut(&id) {

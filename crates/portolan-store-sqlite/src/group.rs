@@ -22,6 +22,8 @@ pub(crate) struct Answers {
     pub(crate) receipts: Vec<(BatchId, Receipt, Vec<Reply<Receipt>>)>,
     pub(crate) by_id: HashMap<BatchId, usize>,
     pub(crate) pieces: Vec<Reply<()>>,
+    /// Those that failed alone; told at the end too, when what they took is given back.
+    refused: Vec<(Refused, StoreError)>,
 }
 
 /// The changes of done-marks that a transaction writes.
@@ -60,7 +62,7 @@ pub(crate) fn fill_from(txn: &mut Txn<'_>, queue: &mut VecDeque<Job>, answers: &
                         answers.by_id.insert(id, answers.receipts.len());
                         answers.receipts.push((id, receipt, vec![reply]));
                     }
-                    Err(Stop::Batch(error)) => drop(reply.send(Err(error))),
+                    Err(Stop::Batch(error)) => answers.refused.push((Refused::Batch(reply), error)),
                     Err(Stop::Barrier) => {
                         queue.push_front(Job::Commit(batch, reply));
                         break;
@@ -78,7 +80,7 @@ pub(crate) fn fill_from(txn: &mut Txn<'_>, queue: &mut VecDeque<Job>, answers: &
                 bytes += piece.bytes.len();
                 match txn.piece(&piece) {
                     Ok(()) => answers.pieces.push(reply),
-                    Err(Stop::Batch(error)) => drop(reply.send(Err(error))),
+                    Err(Stop::Batch(error)) => answers.refused.push((Refused::Piece(reply), error)),
                     Err(Stop::Barrier) => {}
                     Err(Stop::Database(error)) => {
                         answers.pieces.push(reply);
@@ -159,8 +161,24 @@ pub(crate) fn save(txn: &mut Txn<'_>, marks: &Marks, mut number: u64) -> rusqlit
     Ok(true)
 }
 
+/// Whom to tell of a failure.
+enum Refused {
+    Batch(Reply<Receipt>),
+    Piece(Reply<()>),
+}
+
 impl Answers {
+    fn refuse(refused: Vec<(Refused, StoreError)>) {
+        for (reply, error) in refused {
+            match reply {
+                Refused::Batch(reply) => drop(reply.send(Err(error))),
+                Refused::Piece(reply) => drop(reply.send(Err(error))),
+            }
+        }
+    }
+
     pub(crate) fn tell(self) {
+        Self::refuse(self.refused);
         for (_, receipt, replies) in self.receipts {
             for reply in replies {
                 let _ = reply.send(Ok(receipt.clone()));
@@ -172,6 +190,7 @@ impl Answers {
     }
 
     pub(crate) fn fail(self, error: &StoreError) {
+        Self::refuse(self.refused);
         for reply in self.receipts.into_iter().flat_map(|(_, _, replies)| replies) {
             let _ = reply.send(Err(error.clone()));
         }

@@ -73,6 +73,7 @@ impl Writer {
     fn recover(&mut self, reopen: bool, attempts: u32) -> Result<(), StoreError> {
         let file = self.core.place.file.clone();
         let failed = |error: Error| told(&error, "recovering", &file);
+        self.end_checkpoint();
         // Readers hold the log; new ones find the recovered file.
         self.core.readers.close(false);
         self.core.recent.clear();

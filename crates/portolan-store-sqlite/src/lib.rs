@@ -79,7 +79,7 @@ impl Options {
     /// The usual settings for a data folder.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), cache_bytes: 12 << 20, checkpoint_bytes: 64 << 20, vfs: None }
+        Self { folder: folder.into(), cache_bytes: 8 << 20, checkpoint_bytes: 64 << 20, vfs: None }
     }
 }
 
@@ -187,6 +187,7 @@ impl SqliteStore {
         bodies::remove_orphans(&connection).map_err(failed)?;
         let (state, counters, damaged) = load::load(&connection, cache_bytes).map_err(failed)?;
         put_damaged_aside(&connection, &damaged).map_err(failed)?;
+        let checkpoint_pages = i64::try_from(checkpoint_bytes).unwrap_or(i64::MAX) / schema::PAGE;
         let (jobs, receiver) = mpsc::channel();
         let core = Arc::new(Core {
             readers: Readers::new(place.clone()),
@@ -204,7 +205,9 @@ impl SqliteStore {
             queue: VecDeque::new(),
             next_sequence: counters.sequence,
             next_pack: counters.pack,
-            checkpoint_pages: i64::try_from(checkpoint_bytes).unwrap_or(i64::MAX) / schema::PAGE,
+            checkpoint_pages,
+            checkpoint_at: checkpoint_pages,
+            checkpoint: None,
             recovery: None,
             lazy_since: None,
             lock,

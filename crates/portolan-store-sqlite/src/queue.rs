@@ -144,6 +144,8 @@ pub(crate) struct ColdQueue {
     stale: bool,
     /// The earliest moment at which a scheduled row becomes due (or one that is gone did).
     pub(crate) next_due: Option<i64>,
+    /// The moment for which the window was read: at an earlier one, less is claimable.
+    read_for: i64,
     /// Grows with every change, so that a reading that took place meanwhile is noticed.
     pub(crate) version: u64,
 }
@@ -151,11 +153,12 @@ pub(crate) struct ColdQueue {
 impl ColdQueue {
     /// Whether the window must be read again before a claim at `now`.
     pub(crate) fn must_read(&self, now: Timestamp) -> bool {
-        self.stale || (self.window.is_empty() && self.more) || self.next_due.is_some_and(|due| due <= now.0)
+        self.stale || now.0 < self.read_for || (self.window.is_empty() && self.more) || self.next_due.is_some_and(|due| due <= now.0)
     }
 
     /// Takes in what was read: the first claimable rows, whether there may be more, and the next due.
-    pub(crate) fn fill(&mut self, rows: Vec<ColdKey>, more: bool, next_due: Option<i64>) {
+    pub(crate) fn fill(&mut self, now: Timestamp, rows: Vec<ColdKey>, more: bool, next_due: Option<i64>) {
+        self.read_for = now.0;
         self.window = rows.into();
         self.more = more;
         self.stale = false;
@@ -168,11 +171,6 @@ impl ColdQueue {
 
     pub(crate) fn pop(&mut self) -> Option<ColdKey> {
         self.window.pop_front()
-    }
-
-    /// Whether nothing may be taken now, nor after reading again.
-    pub(crate) fn is_exhausted(&self) -> bool {
-        self.window.is_empty() && !self.more && !self.stale
     }
 
     /// A row became claimable.

@@ -14,6 +14,9 @@ const APPLICATION: i64 = 0x506F_7274;
 /// Bytes in a page: with 8 KiB a group's header usually fits one.
 pub(crate) const PAGE: i64 = 8192;
 
+/// How long a connection waits for another one's short locks.
+pub(crate) const BUSY: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// How connections are opened.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
@@ -65,13 +68,14 @@ pub(crate) fn connect(place: &Place, role: Role) -> Result<Connection, StoreErro
     connect_raw(place, role).map_err(|error| told(&error, "opening", &place.file))
 }
 
-fn connect_raw(place: &Place, role: Role) -> rusqlite::Result<Connection> {
+/// As [`connect`], with SQLite's own error.
+pub(crate) fn connect_raw(place: &Place, role: Role) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = match &place.vfs {
         Some(vfs) => Connection::open_with_flags_and_vfs(&place.file, flags, vfs.as_str())?,
         None => Connection::open_with_flags(&place.file, flags)?,
     };
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(128);
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "mmap_size", 0)?;
@@ -82,11 +86,11 @@ fn connect_raw(place: &Place, role: Role) -> rusqlite::Result<Connection> {
             // Every transaction is synced: what recovery from a failed sync relies on (see `health`).
             connection.pragma_update(None, "synchronous", "FULL")?;
             connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-            connection.pragma_update(None, "cache_size", -12_000)?;
+            connection.pragma_update(None, "cache_size", -8_000)?;
         }
         Role::Reader => {
             connection.pragma_update(None, "query_only", true)?;
-            connection.pragma_update(None, "cache_size", -2_000)?;
+            connection.pragma_update(None, "cache_size", -1_000)?;
         }
     }
     Ok(connection)

@@ -147,6 +147,8 @@ pub(crate) struct State {
     pub(crate) health: Health,
     /// An operator's action is changing rows: no row may be claimed.
     pub(crate) frozen: bool,
+    /// A claim was given less than there may be because of that: tell when it is over.
+    pub(crate) missed: bool,
     /// The writer was told that lazy completions wait.
     pub(crate) lazy_told: bool,
 }
@@ -167,6 +169,7 @@ impl State {
             lsn: 0,
             health: Health::Working,
             frozen: false,
+            missed: false,
             lazy_told: false,
         }
     }

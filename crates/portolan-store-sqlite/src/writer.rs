@@ -11,6 +11,7 @@ use crate::{
     health::Recovery,
     lock::FolderLock,
     prepare::Prepared,
+    schema::{self, Role},
     txn::Txn,
 };
 use portolan_model::InstanceId;
@@ -22,6 +23,7 @@ use std::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
     },
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
@@ -57,6 +59,10 @@ pub(crate) struct Writer {
     pub(crate) next_pack: u64,
     /// The log is moved into the database file when it has this many pages.
     pub(crate) checkpoint_pages: i64,
+    /// As long as a question held the log: at so many.
+    pub(crate) checkpoint_at: i64,
+    /// The thread that does it, while it does.
+    pub(crate) checkpoint: Option<JoinHandle<rusqlite::Result<()>>>,
     pub(crate) recovery: Option<Recovery>,
     pub(crate) lazy_since: Option<Instant>,
     /// Released last of all.
@@ -172,6 +178,7 @@ impl Writer {
         let Txn { effects, packs, flushed, epoch, wake, next_sequence, .. } = txn;
         let mut state = core.lock();
         state.frozen = false;
+        let wake = wake | std::mem::take(&mut state.missed);
         match done {
             Err(error) => {
                 effects::undo(&mut state, effects);
@@ -216,16 +223,53 @@ impl Writer {
         }
     }
 
-    /// Moves the log into the database file when it has grown long.
+    /// Moves the log into the database file when it has grown long: most of it by a thread of its own
+    /// while writing goes on, then the rest, so that the log starts anew.
     fn checkpoint(&mut self) {
-        let pages = self.connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get::<_, i64>(1));
-        if !pages.is_ok_and(|pages| pages >= self.checkpoint_pages) {
+        if let Some(thread) = self.checkpoint.take_if(|thread| thread.is_finished()) {
+            let done = thread.join().unwrap_or(Ok(())).and_then(|()| self.restart_log());
+            return self.checkpointed(done);
+        }
+        let pages = self.connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get::<_, i64>(1)).unwrap_or_default();
+        if self.checkpoint.is_some() || pages < self.checkpoint_at || self.recovery.is_some() {
             return;
         }
-        let done = self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
+        let place = self.core.place.clone();
+        let work = move || {
+            let connection = schema::connect_raw(&place, Role::Writer)?;
+            connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+        };
+        match std::thread::Builder::new().name("checkpoint".into()).spawn(work) {
+            Ok(thread) => self.checkpoint = Some(thread),
+            Err(_) => {
+                let done = self.restart_log();
+                self.checkpointed(done);
+            }
+        }
+    }
+
+    /// Moves the rest of the log; the next transaction starts it anew. Never waits for a question that
+    /// still reads from the log: then the log grows a little more first.
+    fn restart_log(&mut self) -> rusqlite::Result<()> {
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let done = self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| Ok((row.get(0)?, row.get(1)?)));
+        self.connection.busy_timeout(schema::BUSY)?;
+        let (busy, pages): (bool, i64) = done?;
+        self.checkpoint_at = if busy { pages + self.checkpoint_pages / 4 + 1 } else { self.checkpoint_pages };
+        Ok(())
+    }
+
+    fn checkpointed(&mut self, done: rusqlite::Result<()>) {
         if let Err(error) = done {
             let failure = told(&error, "moving the log into", &self.core.place.file);
             self.failed(&error, &failure);
+        }
+    }
+
+    /// Waits for a checkpoint under way; what it did or not shows in the log.
+    pub(crate) fn end_checkpoint(&mut self) {
+        if let Some(thread) = self.checkpoint.take() {
+            let _ = thread.join();
         }
     }
 
@@ -250,6 +294,7 @@ impl Writer {
             self.queue.push_back(job);
         }
         let queue = std::mem::take(&mut self.queue);
+        self.end_checkpoint();
         let mut done = if self.recovery.is_some() { Err(self.core.unhealthy()) } else { self.flush() };
         self.core.readers.close(true);
         let Self { connection, lock, core, .. } = self;
