@@ -36,7 +36,7 @@ impl Drop for SmallDisk {
 fn a_full_disk_stops_acceptance_cleanly_and_recovers() {
     let place = tempfile::tempdir().unwrap();
     let disk = place.path().join("disk");
-    let Some(_disk) = SmallDisk::mount(&disk, 24) else { return };
+    let Some(_disk) = SmallDisk::mount(&disk, 48) else { return };
     let http = free_port();
     let yaml = format!(
         r#"
@@ -52,7 +52,8 @@ send_ports:
     );
     let app = App::new(&yaml).with_data(&disk.join("data")).mkdir(&["in", "out"]).start();
     let ballast = disk.join("ballast");
-    fs::write(&ballast, vec![0; 4 << 20]).unwrap();
+    // As much as the log: recovery moves the log into the file before it accepts anything.
+    fs::write(&ballast, vec![0; 26 << 20]).unwrap();
     let url = format!("http://127.0.0.1:{http}/in");
     let body = vec![b'x'; 200_000];
     let mut accepted = 0;
