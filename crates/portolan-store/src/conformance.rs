@@ -139,6 +139,9 @@ pub fn cases() -> Vec<Case> {
             commits {
                 batches_are_remembered_for_long,
             }
+            operate {
+                a_large_backlog_goes_out_in_order_whatever_joins_it,
+            }
             sources {
                 the_event_log_keeps_the_newest,
             }

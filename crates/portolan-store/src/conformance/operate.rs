@@ -1,7 +1,7 @@
 //! Cases of what operators do: resume, terminate, suspend, one or thousands at a time.
 
 use super::{
-    fixture::{act, complete, failure, publish, second, suspend},
+    fixture::{act, complete, failure, publish, release, second, suspend},
     harness::{Harness, NOW},
 };
 use crate::{
@@ -12,6 +12,7 @@ use portolan_model::{
     InstanceId,
     instance::{Instance, InstanceState, MessageForm, Progress, Service, TransportRole},
 };
+use std::collections::BTreeSet;
 
 fn state(state: StateFilter) -> Selection {
     Selection { state: Some(state), ..Selection::default() }
@@ -174,6 +175,78 @@ pub(super) async fn thousands_are_resumed_in_one_operation(mut h: Harness) {
     h.reopen().await;
     assert_eq!(h.commit(vec![act(Selection::of(there[..1000].to_vec()), Action::Terminate)]).await, [1000]);
     assert_eq!(h.claimed("A", NOW).await, there[1000..]);
+}
+
+/// Not run in every mode: ten thousand instances, more than a store may want to look at in one go.
+pub(super) async fn a_large_backlog_goes_out_in_order_whatever_joins_it(mut h: Harness) {
+    // Priority, due in seconds, place in the order of publication.
+    let mut expected: BTreeSet<(u8, i64, usize, InstanceId)> = BTreeSet::new();
+    let mut published = 0;
+    let resume =
+        |ids: Vec<InstanceId>, seconds| Operation::Act { selection: Selection::of(ids), action: Action::Resume, at: second(seconds) };
+    for _ in 0..20 {
+        let mut operations = Vec::new();
+        for _ in 0..500 {
+            let message = h.message("<order/>");
+            let instance = h.ready(&message, "A").suspended(true, MessageForm::Published, failure("PTL0203", "away"));
+            published += 1;
+            expected.insert((5, 0, published, instance.id));
+            operations.push(publish(message, vec![instance]));
+        }
+        h.commit(operations).await;
+    }
+    assert_eq!(h.commit(vec![resume(expected.iter().map(|key| key.3).collect(), 0)]).await, [10_000]);
+    let late = h.publish_suspended("A", true).await;
+    published += 1;
+    expected.insert((5, -500, published, late));
+    h.commit(vec![resume(vec![late], -500)]).await;
+
+    for round in 1.. {
+        let work: Vec<InstanceId> = h.claim("A", second(10), 700).await.work.iter().map(|work| work.instance.id).collect();
+        let front: Vec<_> = expected.iter().take(700).copied().collect();
+        assert!(
+            work.iter().eq(front.iter().map(|key| &key.3)),
+            "round {round}: {} of {} given, or in another order",
+            work.len(),
+            front.len()
+        );
+        if front.is_empty() {
+            break;
+        }
+        let mut operations = Vec::new();
+        for (at, key) in front.into_iter().enumerate() {
+            let (priority, _, place, instance) = key;
+            expected.remove(&key);
+            match at {
+                // Given back: as old as before.
+                0..20 if round < 8 => {
+                    operations.push(release(instance));
+                    expected.insert(key);
+                }
+                // Tried again, after all the rest or before.
+                20..60 if round < 8 => {
+                    let due = if at % 2 == 0 { 10 } else { -round };
+                    operations.push(Operation::Reschedule { instance, due: second(due), progress: Progress::default(), failure: None });
+                    expected.insert((priority, due, place, instance));
+                }
+                _ => operations.push(complete(instance)),
+            }
+        }
+        if round < 8 {
+            let urgent = h.message("<urgent/>");
+            let instances = [1, 5, 9].map(|priority| Instance { priority, ..h.ready(&urgent, "A") });
+            for instance in &instances {
+                published += 1;
+                expected.insert((instance.priority, 0, published, instance.id));
+            }
+            operations.push(publish(urgent, instances.to_vec()));
+        }
+        h.commit(operations).await;
+        if round == 4 {
+            h.reopen().await;
+        }
+    }
+    assert_eq!(h.select(Selection::default()).await.len(), 0);
 }
 
 fn publish_and_suspend(message: portolan_model::Message, instance: Instance) -> [Operation; 2] {
