@@ -52,10 +52,9 @@ pub struct ReceiveSettings {
     /// for the quiet period.
     #[serde(default)]
     pub network_folder: bool,
-    /// How long, in milliseconds, a file must be unchanged before it is taken, unless its completion was
-    /// seen: a file that was moved into the folder, or closed by its writer, is taken at once. A file
-    /// that a program still has open for writing is never taken, as far as the operating system shows
-    /// it. Default 1000, in a network folder 5000.
+    /// How long, in milliseconds, a file must be unchanged before it is taken, unless it was moved into
+    /// the folder: then it is taken at once. A file that a program still has open for writing is never
+    /// taken, as far as the operating system shows it. Default 1000, in a network folder 5000.
     #[serde(default)]
     #[schemars(range(max = 3_600_000))]
     pub quiet_period_ms: Option<u64>,

@@ -133,13 +133,11 @@ impl Names {
             source.item(code::FILE_EMPTY, format!("the empty file {} was deleted without processing", folder.join(&name).display()));
         }
         let patient = matches!(reason, NotTaken::Poisonous(_));
-        if let Some(complete) = self.announced.remove(&name)
-            && !patient
-            && (complete || matches!(reason, NotTaken::Ignored | NotTaken::EmptyDeleted))
-        {
+        let announced = self.announced.remove(&name).filter(|_| !patient);
+        if announced == Some(true) || announced.is_some() && matches!(reason, NotTaken::Ignored | NotTaken::EmptyDeleted) {
             // What was seen is out of date.
             self.held.remove(&name);
-            self.queue.insert(name, complete);
+            self.queue.insert(name, announced.unwrap_or_default());
             return;
         }
         let shown = folder.join(&name);
@@ -170,7 +168,9 @@ impl Names {
                 format!("{} is not received: {why}; it is tried again until it works or the file is gone", shown.display()),
             );
         }
-        held.due = now + pause.unwrap_or(held.pause);
+        // Closed meanwhile, perhaps, or its permissions were changed.
+        let at_once = announced.is_some() && pause.is_none();
+        held.due = if at_once { now } else { now + pause.unwrap_or(held.pause) };
         if pause.is_none() {
             held.pause = (held.pause * 2).min(HOLD.1);
         }

@@ -36,7 +36,7 @@ const EMPTY_FOR: Duration = Duration::from_secs(30);
 pub struct Candidate {
     /// Its name in the folder.
     pub name: OsString,
-    /// Its completion was seen: moved in, or closed by its writer.
+    /// Its completion was seen: it was moved in.
     pub complete: bool,
     /// What it looked like before, and when that was.
     pub seen: Option<(Stamp, Instant)>,

@@ -32,7 +32,7 @@ pub struct Hints {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Names to look at; `true`: complete, as it was moved in or closed by its writer.
+    /// Names to look at; `true`: complete, as it was moved in.
     names: BTreeMap<OsString, bool>,
     /// Files written to and not closed since.
     writing: HashMap<OsString, Instant>,
@@ -93,6 +93,10 @@ impl Hints {
                 state.writing.remove(name);
                 state.names.insert(name.to_owned(), true);
             }
+            Told::Closed => {
+                state.writing.remove(name);
+                state.names.entry(name.to_owned()).or_insert(false);
+            }
             Told::Appeared => {
                 state.names.entry(name.to_owned()).or_insert(false);
             }
@@ -123,6 +127,7 @@ impl Hints {
 enum Told {
     Appeared,
     Written,
+    Closed,
     Complete,
     Gone,
 }
@@ -214,8 +219,9 @@ fn dispatch(listeners: &HashMap<PathBuf, Vec<Arc<Hints>>>, event: notify::Result
 
 fn told(kind: &EventKind) -> Option<Told> {
     Some(match kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Told::Complete,
         EventKind::Modify(ModifyKind::Name(RenameMode::To)) => Told::Complete,
+        // Its writer may open it again to add to it: the quiet period decides.
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Told::Closed,
         EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(_) => Told::Gone,
         EventKind::Modify(ModifyKind::Data(_)) => Told::Written,
         EventKind::Create(CreateKind::Folder) => return None,

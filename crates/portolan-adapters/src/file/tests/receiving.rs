@@ -34,22 +34,35 @@ async fn files_are_submitted_deleted_and_forgotten() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_moved_in_or_closed_by_its_writer_is_taken_at_once() {
+async fn a_file_that_is_moved_in_is_taken_at_once() {
     let (engine, dir) = engine();
     let location = Running::start(&engine, dir.path(), json!({ "polling_interval_ms": 60_000, "quiet_period_ms": 30_000 }));
     pause(300).await;
-    for (count, closed) in [(1, false), (2, true), (3, false)] {
+    for count in 1..4 {
         let start = Instant::now();
-        let name = format!("{count}.xml");
-        if closed {
-            fs::write(dir.path().join(name), "x").unwrap()
-        } else {
-            location.put(&name, "x")
-        }
+        location.put(&format!("{count}.xml"), "x");
         until("it is in", || engine.count() == count).await;
         assert!(start.elapsed() < Duration::from_millis(200), "{:?}", start.elapsed());
     }
     location.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_written_in_place_is_taken_after_the_quiet_period() {
+    let (engine, dir) = engine();
+    let location = Running::start(&engine, dir.path(), json!({ "polling_interval_ms": 60_000, "quiet_period_ms": 300 }));
+    pause(300).await;
+    let start = Instant::now();
+    // A writer that opens, adds a line and closes, again and again.
+    for _ in 0..8 {
+        writeln!(fs::File::options().append(true).create(true).open(dir.path().join("a.xml")).unwrap(), "line").unwrap();
+        pause(100).await;
+    }
+    until("it is in", || engine.count() == 1).await;
+    let waited = start.elapsed();
+    location.stop().await.unwrap();
+    assert_eq!(engine.texts(), ["line\n".repeat(8)]);
+    assert!(waited > Duration::from_millis(1000) && waited < Duration::from_millis(2500), "{waited:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
