@@ -55,25 +55,24 @@ pub async fn work(case: &Case, folder: &Path) -> Result<Value, Problem> {
         let stopped = [("Held", "held"), ("Resumed", "resumed")].map(|(name, wanted)| port(name, wanted, PortState::Stopped));
         started.into_iter().chain(stopped).collect::<Vec<_>>()
     };
-    let rig = Arc::new(Rig::start(folder, ports()).await?);
+    let rig = Arc::new(Rig::start_closed(folder, ports(), &["Slow"]).await?);
     let mut lines = Vec::new();
     measure(&rig, case, folder, "empty", &mut lines).await?;
     let suspending = timed(rig.fill("held", SIZE, case.rows)).await?;
     measure(&rig, case, folder, "suspended", &mut lines).await?;
     let resume = resume(&rig, case).await?;
-    let slow = rig.counter("Slow");
-    slow.open.send_replace(false);
     let filling = timed(rig.fill("slow", SIZE, case.rows)).await?;
     measure(&rig, case, folder, "suspended and backlog", &mut lines).await?;
     stop(&rig).await?;
     drop(rig);
     let starting = Instant::now();
-    let rig = Arc::new(Rig::start(folder, ports()).await?);
+    let rig = Arc::new(Rig::start_closed(folder, ports(), &["Slow"]).await?);
     let restart = starting.elapsed().as_secs_f64();
     let slow = rig.counter("Slow");
     *lock(&slow.seen) = Some(vec![0; usize::try_from(case.rows)?]);
     // The backlog is worked off while messages for another port come in.
     let start = Instant::now();
+    slow.open.send_replace(true);
     measure(&rig, case, folder, "working off", &mut lines).await?;
     rig.until(&slow, case.rows).await?;
     let drained = start.elapsed().as_secs_f64();

@@ -118,7 +118,11 @@ pub fn run_syncs(settings: &Settings, report: &mut Report) -> Result<(), Problem
     let mut rounds = Rounds::default();
     for (size, flight) in [(1024, 1), (1024, 100), (64 * 1024, 1), (64 * 1024, 100)] {
         for subscribers in [1, 3] {
-            let few = if flight == 1 { 100 } else { 1000 };
+            let few = match (size, flight) {
+                (_, 1) => 100,
+                (1024, _) => 10_000,
+                _ => 1_000,
+            };
             let case = |count| Case { size, flight, subscribers, count };
             let (short, long) = (traced(settings, case(few))?, traced(settings, case(few * 3))?);
             // The shorter run warms up with fewer messages too.
@@ -149,6 +153,7 @@ fn traced(settings: &Settings, case: Case) -> Result<Trace, Problem> {
     let mut command = Command::new("strace");
     command.args([
         "-f",
+        "--seccomp-bpf",
         "-qq",
         "-e",
         "trace=fdatasync,fsync,sync_file_range,pwrite64,pwritev,pwritev2",

@@ -175,8 +175,16 @@ fn application(ports: Vec<SendPort>) -> Application {
 impl Rig {
     /// Opens the store in a folder and starts a server with these send ports.
     pub async fn start(folder: &Path, ports: Vec<SendPort>) -> Result<Self, Problem> {
+        Self::start_closed(folder, ports, &[]).await
+    }
+
+    /// As [`Rig::start`]; deliveries to these ports wait until their counters are opened.
+    pub async fn start_closed(folder: &Path, ports: Vec<SendPort>, closed: &[&str]) -> Result<Self, Problem> {
         let store = Arc::new(SqliteStore::open(Options::new(folder))?);
         let shared = Arc::new(Shared { start: Instant::now(), proxy: watch::Sender::new(None), counters: Mutex::default() });
+        for name in closed {
+            shared.counter(name).open.send_replace(false);
+        }
         let mut registry = Registry::default();
         registry.add_adapter(Arc::new(Counting(shared.clone())));
         let blueprint =
