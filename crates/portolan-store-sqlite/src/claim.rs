@@ -13,7 +13,7 @@ use crate::{
     writer::Broken,
 };
 use portolan_model::{InstanceId, Timestamp, instance::Instance};
-use portolan_store::{Claim, Claimed, Health, StoreError, StoreErrorKind, Work};
+use portolan_store::{Claim, Claimed, Health, Receipt, StoreError, StoreErrorKind, Work};
 use rusqlite::{Connection, params};
 use std::{
     collections::{VecDeque, hash_map::Entry},
@@ -68,9 +68,9 @@ pub(crate) fn try_at_once(core: &Core, claim: &Claim) -> Result<Option<Claimed>,
     let mut state = core.lock();
     match state.health {
         Health::Closed => return Err(closed()),
-        // Delivering what cannot be acknowledged only makes duplicates.
-        Health::Full(_) | Health::Failed(_) => return Ok(Some(Claimed::default())),
-        Health::Working => {}
+        // What a failing disk may show wrongly is not delivered. A full one shows what it holds.
+        Health::Failed(_) => return Ok(Some(Claimed::default())),
+        Health::Working | Health::Full(_) => {}
     }
     let Some(service) = state.service_named(&claim.service) else { return Ok(Some(Claimed::default())) };
     let frozen = state.frozen;
@@ -190,8 +190,8 @@ fn pick(core: &Core, service: u32, now: Timestamp, wanted: usize) -> Result<Pick
     let mut state = core.lock();
     match state.health {
         Health::Closed => return Err(closed()),
-        Health::Full(_) | Health::Failed(_) => return Ok(Picks { picked: Vec::new(), exhausted: true, next_due: None }),
-        Health::Working => {}
+        Health::Failed(_) => return Ok(Picks { picked: Vec::new(), exhausted: true, next_due: None }),
+        Health::Working | Health::Full(_) => {}
     }
     let frozen = state.frozen;
     state.missed |= frozen;
@@ -355,11 +355,34 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        if !self.kept && !self.claimed.work.is_empty() {
-            let mut state = self.core.lock();
-            for work in &self.claimed.work {
-                state.release(work.instance.id);
-            }
+        if !self.kept {
+            self.core.give_back(self.claimed.work.iter().map(|work| work.instance.id));
         }
+    }
+}
+
+/// An answer to a commit on its way to its caller, with the instances that are the caller's from then
+/// on. If the caller went away, they are given back: else nobody would ever deliver them.
+pub(crate) struct Applied {
+    core: Arc<Core>,
+    receipt: Receipt,
+    claimed: Vec<InstanceId>,
+}
+
+impl Applied {
+    pub(crate) fn new(core: Arc<Core>, receipt: Receipt, claimed: Vec<InstanceId>) -> Self {
+        Self { core, receipt, claimed }
+    }
+
+    /// The caller has it.
+    pub(crate) fn keep(mut self) -> Receipt {
+        self.claimed.clear();
+        std::mem::take(&mut self.receipt)
+    }
+}
+
+impl Drop for Applied {
+    fn drop(&mut self) {
+        self.core.give_back(self.claimed.drain(..));
     }
 }

@@ -2,15 +2,20 @@
 //! told afterwards.
 
 use crate::{
+    Core,
+    claim::Applied,
     effects::Effect,
     error::Stop,
     txn::Txn,
     writer::{Job, Reply},
 };
-use portolan_model::BatchId;
+use portolan_model::{BatchId, InstanceId};
 use portolan_store::{Receipt, StoreError};
 use rusqlite::params;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+};
 
 /// A transaction takes no more batches, or bytes, than this.
 pub(crate) const GROUP_JOBS: usize = 1024;
@@ -19,11 +24,19 @@ const GROUP_BYTES: usize = 4 << 20;
 /// What became of a transaction's batches, to be told when it is committed.
 #[derive(Default)]
 pub(crate) struct Answers {
-    pub(crate) receipts: Vec<(BatchId, Receipt, Vec<Reply<Receipt>>)>,
+    pub(crate) receipts: Vec<Answer>,
     pub(crate) by_id: HashMap<BatchId, usize>,
     pub(crate) pieces: Vec<Reply<()>>,
     /// Those that failed alone; told at the end too, when what they took is given back.
     refused: Vec<(Refused, StoreError)>,
+}
+
+/// What became of one batch, and whom to tell: several when it was submitted twice at once.
+pub(crate) struct Answer {
+    pub(crate) id: BatchId,
+    pub(crate) receipt: Receipt,
+    claimed: Vec<InstanceId>,
+    replies: Vec<Reply<Applied>>,
 }
 
 /// The changes of done-marks that a transaction writes.
@@ -35,7 +48,7 @@ pub(crate) struct Marks {
 }
 
 /// Applies queued jobs until the transaction is full, or the next needs another one.
-pub(crate) fn fill_from(txn: &mut Txn<'_>, queue: &mut VecDeque<Job>, answers: &mut Answers) -> rusqlite::Result<()> {
+pub(crate) fn fill_from(core: &Arc<Core>, txn: &mut Txn<'_>, queue: &mut VecDeque<Job>, answers: &mut Answers) -> rusqlite::Result<()> {
     let (mut jobs, mut bytes) = (0, 0);
     while jobs < GROUP_JOBS && bytes < GROUP_BYTES {
         let Some(job) = queue.pop_front() else { break };
@@ -45,11 +58,11 @@ pub(crate) fn fill_from(txn: &mut Txn<'_>, queue: &mut VecDeque<Job>, answers: &
                 bytes += batch.bytes;
                 let known = txn.state().remembered.get(batch.id);
                 if let Some(receipt) = known {
-                    let _ = reply.send(Ok(receipt));
+                    let _ = reply.send(Ok(Applied::new(core.clone(), receipt, Vec::new())));
                     continue;
                 }
                 if let Some(at) = answers.by_id.get(&batch.id) {
-                    answers.receipts[*at].2.push(reply);
+                    answers.receipts[*at].replies.push(reply);
                     continue;
                 }
                 let (id, alone) = (batch.id, batch.alone);
@@ -60,7 +73,7 @@ pub(crate) fn fill_from(txn: &mut Txn<'_>, queue: &mut VecDeque<Job>, answers: &
                 match txn.batch(&batch) {
                     Ok(receipt) => {
                         answers.by_id.insert(id, answers.receipts.len());
-                        answers.receipts.push((id, receipt, vec![reply]));
+                        answers.receipts.push(Answer { id, receipt, claimed: batch.claimed(), replies: vec![reply] });
                     }
                     Err(Stop::Batch(error)) => answers.refused.push((Refused::Batch(reply), error)),
                     Err(Stop::Barrier) => {
@@ -68,7 +81,7 @@ pub(crate) fn fill_from(txn: &mut Txn<'_>, queue: &mut VecDeque<Job>, answers: &
                         break;
                     }
                     Err(Stop::Database(error)) => {
-                        answers.receipts.push((id, Receipt::default(), vec![reply]));
+                        answers.receipts.push(Answer { id, receipt: Receipt::default(), claimed: Vec::new(), replies: vec![reply] });
                         return Err(error);
                     }
                 }
@@ -163,7 +176,7 @@ pub(crate) fn save(txn: &mut Txn<'_>, marks: &Marks, mut number: u64) -> rusqlit
 
 /// Whom to tell of a failure.
 enum Refused {
-    Batch(Reply<Receipt>),
+    Batch(Reply<Applied>),
     Piece(Reply<()>),
 }
 
@@ -177,11 +190,11 @@ impl Answers {
         }
     }
 
-    pub(crate) fn tell(self) {
+    pub(crate) fn tell(self, core: &Arc<Core>) {
         Self::refuse(self.refused);
-        for (_, receipt, replies) in self.receipts {
+        for Answer { receipt, mut claimed, replies, .. } in self.receipts {
             for reply in replies {
-                let _ = reply.send(Ok(receipt.clone()));
+                let _ = reply.send(Ok(Applied::new(core.clone(), receipt.clone(), std::mem::take(&mut claimed))));
             }
         }
         for reply in self.pieces {
@@ -191,7 +204,7 @@ impl Answers {
 
     pub(crate) fn fail(self, error: &StoreError) {
         Self::refuse(self.refused);
-        for reply in self.receipts.into_iter().flat_map(|(_, _, replies)| replies) {
+        for reply in self.receipts.into_iter().flat_map(|answer| answer.replies) {
             let _ = reply.send(Err(error.clone()));
         }
         for reply in self.pieces {

@@ -70,25 +70,33 @@ impl Writer {
         }
     }
 
-    fn recover(&mut self, reopen: bool, attempts: u32) -> Result<(), StoreError> {
+    pub(crate) fn recover(&mut self, reopen: bool, attempts: u32) -> Result<(), StoreError> {
         let file = self.core.place.file.clone();
         let failed = |error: Error| told(&error, "recovering", &file);
         self.end_checkpoint();
+        if !reopen {
+            // The log keeps its place on the disk: completions can be written into it before there is room.
+            self.restart_log().map_err(failed)?;
+            return self.probe().map_err(failed);
+        }
         // Readers hold the log; new ones find the recovered file.
         self.core.readers.close(false);
         self.core.recent.clear();
         match empty_log(&self.connection) {
             Ok(()) => {}
             // The connection itself may be beyond help: every third time, do without it.
-            Err(_) if reopen && attempts.is_multiple_of(3) => {}
+            Err(_) if attempts.is_multiple_of(3) => {}
             Err(error) => return Err(failed(error)),
         }
-        if reopen {
-            self.connection = open_connection(&self.core.place)?;
-            empty_log(&self.connection).map_err(failed)?;
-            self.rebuild().map_err(failed)?;
-        }
-        self.connection.execute("UPDATE mark SET lsn = lsn + 1", []).map_err(failed)?;
+        self.connection = open_connection(&self.core.place)?;
+        empty_log(&self.connection).map_err(failed)?;
+        self.rebuild().map_err(failed)?;
+        self.probe().map_err(failed)
+    }
+
+    /// A small transaction, synced.
+    fn probe(&self) -> rusqlite::Result<()> {
+        self.connection.execute("UPDATE mark SET lsn = lsn + 1", [])?;
         self.core.lock().lsn += 1;
         Ok(())
     }

@@ -48,7 +48,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use portolan_model::{BodyId, BodyRef};
+use portolan_model::{BodyId, BodyRef, InstanceId};
 use portolan_store::{
     Answer, Batch, Capabilities, Changes, Claim, Claimed, Durability, Health, MessageBox, Operation, Query, Receipt, StoreError,
     StoreErrorKind,
@@ -121,6 +121,16 @@ impl Core {
     /// Tells the writer of a record that cannot be read.
     fn report(&self, broken: Broken) {
         let _ = self.jobs.send(Job::Broken(broken));
+    }
+
+    /// Gives back what was claimed for a caller who went away, and tells that there is work.
+    fn give_back(&self, claimed: impl Iterator<Item = InstanceId>) {
+        let mut state = self.lock();
+        let given = claimed.fold(false, |given, id| state.release(id) | given);
+        drop(state);
+        if given {
+            self.changes.send_modify(|changes| changes.generation += 1);
+        }
     }
 
     /// Completions and returned claims, applied to memory alone; `None` when a batch needs the writer.
@@ -269,7 +279,7 @@ impl MessageBox for SqliteStore {
             return Ok(receipt);
         }
         let batch = prepare::prepare(batch)?;
-        self.ask(|reply| Job::Commit(batch, reply)).await
+        self.ask(|reply| Job::Commit(batch, reply)).await.map(claim::Applied::keep)
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {

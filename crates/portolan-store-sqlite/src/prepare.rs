@@ -5,7 +5,7 @@ use crate::{
     pack::packable,
     record::{self, Record},
 };
-use portolan_model::{BatchId, InstanceId, Message};
+use portolan_model::{BatchId, InstanceId, Message, instance::InstanceState};
 use portolan_store::{Batch, NewInstance, Operation, StoreError, StoreErrorKind};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -31,6 +31,20 @@ pub(crate) struct Prepared {
     pub(crate) alone: bool,
     /// About how much it adds to a transaction.
     pub(crate) bytes: usize,
+}
+
+impl Prepared {
+    /// The instances that are the caller's when it is applied.
+    pub(crate) fn claimed(&self) -> Vec<InstanceId> {
+        let instances =
+            self.steps.iter().filter_map(|step| if let Step::Publish { instances, .. } = step { Some(instances) } else { None });
+        instances.flatten().filter(|new| is_claimed(new)).map(|new| new.instance.id).collect()
+    }
+}
+
+/// Whether an instance is claimed as it is published.
+pub(crate) fn is_claimed(new: &NewInstance) -> bool {
+    new.claim && new.instance.state == InstanceState::Ready
 }
 
 /// Prepares a batch that passed [`Batch::check`].

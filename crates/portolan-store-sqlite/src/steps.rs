@@ -7,7 +7,7 @@ use crate::{
     error::{Stop, corrupt},
     hot,
     pack::Pack,
-    prepare::Step,
+    prepare::{Step, is_claimed},
     record::{self, Record},
     rows::{self, Row},
     state::{Held, Hold, Spot},
@@ -321,11 +321,6 @@ impl Txn<'_> {
         }
         Ok(1)
     }
-}
-
-/// Whether an instance is claimed as it is published.
-pub(crate) fn is_claimed(new: &NewInstance) -> bool {
-    new.claim && new.instance.state == InstanceState::Ready
 }
 
 /// Adds a line to the event log and keeps it short.

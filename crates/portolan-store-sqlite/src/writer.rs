@@ -5,6 +5,7 @@
 use crate::{
     Core,
     bodies::Piece,
+    claim::Applied,
     effects,
     error::{closed, kind_of, told},
     group::{Answers, GROUP_JOBS, Marks, fill_from, save},
@@ -15,7 +16,7 @@ use crate::{
     txn::Txn,
 };
 use portolan_model::InstanceId;
-use portolan_store::{Health, Receipt, StoreError, StoreErrorKind};
+use portolan_store::{Health, StoreError, StoreErrorKind};
 use rusqlite::Connection;
 use std::{
     collections::VecDeque,
@@ -35,7 +36,7 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// Something for the writer to do.
 pub(crate) enum Job {
-    Commit(Prepared, Reply<Receipt>),
+    Commit(Prepared, Reply<Applied>),
     Piece(Piece, Reply<()>),
     /// Lazy completions wait to be written.
     Lazy,
@@ -148,7 +149,7 @@ impl Writer {
     fn transaction(&mut self) {
         let mut answers = Answers::default();
         match self.fill(&mut answers) {
-            Ok(()) => answers.tell(),
+            Ok(()) => answers.tell(&self.core),
             Err(error) => {
                 let failure = told(&error, "writing", &self.core.place.file);
                 if !self.connection.is_autocommit() {
@@ -166,7 +167,7 @@ impl Writer {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         core.lock().lazy_told = false;
         let mut txn = Txn::new(connection, &core.memory, self.next_sequence);
-        let filled = txn.flush_gone().and_then(|()| fill_from(&mut txn, queue, answers));
+        let filled = txn.flush_gone().and_then(|()| fill_from(core, &mut txn, queue, answers));
         let mut marks = Marks::default();
         let done = filled.and_then(|()| {
             marks = Marks::take(&txn);
@@ -204,8 +205,8 @@ impl Writer {
                         self.next_pack += 1;
                     }
                 }
-                for (id, receipt, _) in &answers.receipts {
-                    state.remembered.keep(*id, receipt);
+                for answer in &answers.receipts {
+                    state.remembered.keep(answer.id, &answer.receipt);
                 }
                 let saved = state.services.len();
                 if wrote {
@@ -250,7 +251,7 @@ impl Writer {
 
     /// Moves the rest of the log; the next transaction starts it anew. Never waits for a question that
     /// still reads from the log: then the log grows a little more first.
-    fn restart_log(&mut self) -> rusqlite::Result<()> {
+    pub(crate) fn restart_log(&mut self) -> rusqlite::Result<()> {
         self.connection.busy_timeout(Duration::ZERO)?;
         let done = self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| Ok((row.get(0)?, row.get(1)?)));
         self.connection.busy_timeout(schema::BUSY)?;
@@ -295,7 +296,9 @@ impl Writer {
         }
         let queue = std::mem::take(&mut self.queue);
         self.end_checkpoint();
-        let mut done = if self.recovery.is_some() { Err(self.core.unhealthy()) } else { self.flush() };
+        // A last attempt: what was completed while the disk failed is not to be delivered again.
+        let recovered = if self.recovery.is_some() { self.recover(false, 1) } else { Ok(()) };
+        let mut done = recovered.and_then(|()| self.flush());
         self.core.readers.close(true);
         let Self { connection, lock, core, .. } = self;
         if let Err((_, error)) = connection.close()

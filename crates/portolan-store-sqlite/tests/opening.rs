@@ -198,6 +198,22 @@ async fn a_claim_whose_caller_goes_away_is_given_back() {
 }
 
 #[tokio::test]
+async fn what_was_claimed_for_a_publisher_who_went_away_is_given_back() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path());
+    let mut changes = store.changes();
+    let Operation::Publish { message, mut instances } = publication(1, InstanceState::Ready) else { panic!() };
+    instances[0].claim = true;
+    tokio::select! {
+        biased;
+        _ = commit(&store, 1, vec![Operation::Publish { message, instances }]) => panic!("not synced yet"),
+        () = tokio::task::yield_now() => {}
+    }
+    tokio::time::timeout(Duration::from_secs(10), changes.changed()).await.expect("told of work").unwrap();
+    assert_eq!(claim(&store).await, [instance(1)]);
+}
+
+#[tokio::test]
 async fn a_hundred_thousand_suspended_are_resumed_at_once_and_only_once() {
     let folder = TempDir::new().unwrap();
     let store = open(folder.path());

@@ -378,6 +378,7 @@ async fn a_fault(inject: impl Fn(&mut disk::State), heal: impl Fn(&mut disk::Sta
     let folder = TempDir::new().unwrap();
     let (store, first) = store_with_one(&disk, folder.path()).await;
     let second = publish(&store, 2, true).await.unwrap();
+    let third = publish(&store, 5, false).await.unwrap();
     inject(&mut disk.lock());
     let error = publish(&store, 3, false).await.unwrap_err();
     assert_eq!(error.kind, kind, "{error}");
@@ -391,24 +392,28 @@ async fn a_fault(inject: impl Fn(&mut disk::State), heal: impl Fn(&mut disk::Sta
     let done = vec![Operation::Complete { instance: first }];
     let batch = Batch { id: BatchId(Uuid::from_u64_pair(8, 1)), epoch: None, durability: Durability::Lazy, operations: done };
     store.commit(batch).await.unwrap();
+    let claim = || store.claim(Claim { service: Service::send_port("P"), now: NOW, max: 10 });
+    let given = claim().await.unwrap().work.len();
+    assert_eq!(given, usize::from(kind == StoreErrorKind::Full), "a full disk delivers what it has, a failing one nothing");
     heal(&mut disk.lock());
     wait_until_working(&store).await;
     publish(&store, 3, false).await.unwrap();
-    let claim = Claim { service: Service::send_port("P"), now: NOW, max: 10 };
-    let given: Vec<InstanceId> = store.claim(claim).await.unwrap().work.into_iter().map(|work| work.instance.id).collect();
-    assert_eq!(given, [InstanceId(Uuid::from_u64_pair(7, 3))], "claims survive, and what was completed stays so");
+    let given: Vec<InstanceId> = claim().await.unwrap().work.into_iter().map(|work| work.instance.id).collect();
+    let waiting = if kind == StoreErrorKind::Full { vec![3] } else { vec![5, 3] };
+    let waiting: Vec<InstanceId> = waiting.into_iter().map(|number| InstanceId(Uuid::from_u64_pair(7, number))).collect();
+    assert_eq!(given, waiting, "claims survive, and what was completed stays so");
     store.close().await.unwrap();
     drop(store);
     let store = SqliteStore::open(options(folder.path(), Some(&disk))).unwrap();
     let left: BTreeSet<InstanceId> =
         ask::instances(&store, Selection::default(), None, 10).await.unwrap().into_iter().map(|instance| instance.id).collect();
-    assert_eq!(left, BTreeSet::from([second, given[0]]));
+    assert_eq!(left, BTreeSet::from([second, third, InstanceId(Uuid::from_u64_pair(7, 3))]));
     store.close().await.unwrap();
     let image = disk.lock().power_cut();
     let restored = TempDir::new().unwrap();
     image.restore(restored.path());
     let store = SqliteStore::open(options(restored.path(), None)).unwrap();
-    assert_eq!(ask::count(&store, Selection::default()).await.unwrap(), 2);
+    assert_eq!(ask::count(&store, Selection::default()).await.unwrap(), 3);
 }
 
 #[tokio::test]
