@@ -91,3 +91,26 @@ fn a_large_application_is_checked_in_a_moment() {
     check(&text, None);
     assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
 }
+
+#[test]
+fn long_lines_and_many_mistakes_are_reported_in_short() {
+    for text in ["- ".repeat(300_000), "a: ".repeat(300_000), "\"".repeat(300_000), format!("ä: [{}]", "1,".repeat(40_000))] {
+        let start = std::time::Instant::now();
+        let shown = check(&text, None);
+        assert!(shown.len() < 5_000, "{} bytes for one mistake", shown.len());
+        assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+    }
+    let shown = check(&"a: 1\n".repeat(20_000), None);
+    // 19,999 repetitions, the unknown key itself, and the missing name; 100 are shown.
+    assert!(shown.contains("… and 19901 more"), "{}", shown.lines().rev().take(5).collect::<String>());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_place_of_the_application_does_not_block() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = std::process::Command::new("mkfifo").arg(folder.path().join(config::APPLICATION_FILE)).status();
+    assert!(made.unwrap().success());
+    let loaded = config::load(folder.path(), None, &REGISTRY);
+    assert!(loaded.report.failed());
+}

@@ -80,7 +80,8 @@ impl Diagnostic {
     /// What to do, if there is something to say.
     #[must_use]
     pub fn maybe_help(mut self, help: Option<String>) -> Self {
-        self.help = help.map(|help| help.split('\n').map(visible).collect::<Vec<_>>().join("\n")).or(self.help);
+        self.help =
+            help.filter(|help| !help.is_empty()).map(|help| help.split('\n').map(visible).collect::<Vec<_>>().join("\n")).or(self.help);
         self
     }
 
@@ -103,9 +104,22 @@ pub struct Report {
     pub sources: Sources,
     /// Mistakes and warnings; in order of file and place once [`Report::finish`] was called.
     pub diagnostics: Vec<Diagnostic>,
+    /// How many more there were than are kept.
+    pub left_out: usize,
 }
 
+/// Most mistakes and warnings kept.
+const MAX_KEPT: usize = 1000;
+/// From this many on, nobody looks for the nearest name any more.
+const MANY: usize = 200;
+
 impl Report {
+    /// Whether so much is wrong that suggestions are not worth their time.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        self.diagnostics.len() > MANY
+    }
+
     /// Adds one.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         self.diagnostics.push(diagnostic);
@@ -128,5 +142,12 @@ impl Report {
     pub fn finish(&mut self) {
         self.diagnostics.sort_by(|a, b| (a.span(), a.severity, a.code.id, &a.message).cmp(&(b.span(), b.severity, b.code.id, &b.message)));
         self.diagnostics.dedup();
+        // Mistakes before warnings when there is no room for both.
+        if self.diagnostics.len() > MAX_KEPT {
+            self.left_out = self.diagnostics.len() - MAX_KEPT;
+            self.diagnostics.sort_by_key(|one| one.severity);
+            self.diagnostics.truncate(MAX_KEPT);
+            self.diagnostics.sort_by_key(Diagnostic::span);
+        }
     }
 }

@@ -22,7 +22,11 @@ pub fn names_secret(key: &str) -> bool {
 
 /// The same, for keys with a slip of the hand in them.
 fn resembles_secret(key: &str) -> bool {
-    names_secret(key) || suggest::nearest(key, ["password", "passphrase", "secret", "token", "credential", "authorization"]).is_some()
+    // A slip changes the length by little: anything else is not worth the comparison.
+    (4..=16).contains(&key.len())
+        && (names_secret(key)
+            || suggest::nearest(key, ["password", "passphrase", "secret", "token", "credential", "authorization"]).is_some())
+        || key.len() > 16 && names_secret(key)
 }
 
 /// Masks the values of keys that sound like secrets, but for references to where a secret is.

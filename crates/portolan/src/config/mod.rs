@@ -167,7 +167,12 @@ fn read_file(report: &mut Report, folder: &Path, name: &str) -> Option<Node> {
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
-    if fs::metadata(path)?.len() > MAX_FILE {
+    let about = fs::metadata(path)?;
+    if !about.is_file() {
+        // Reading a pipe would wait for ever.
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    }
+    if about.len() > MAX_FILE {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 4 MiB"));
     }
     let bytes = fs::read(path)?;

@@ -6,11 +6,16 @@
 
 use super::{
     diagnostic::{Diagnostic, Report, Severity},
-    source::Span,
+    source::{Source, Span},
 };
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceSpan};
 use serde_json::{Value, json};
-use std::fmt;
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+/// Most mistakes printed for people.
+const MAX_SHOWN: usize = 100;
+/// Longest line that is shown in an excerpt, in bytes.
+const LONGEST_LINE: usize = 1000;
 
 /// How to print for people.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,13 +38,18 @@ pub fn human(report: &Report, prefix: &str, style: Style) -> String {
     };
     let handler = GraphicalReportHandler::new_themed(theme).with_width(110).with_links(false).with_context_lines(1);
     let mut text = String::new();
-    for diagnostic in &report.diagnostics {
-        let shown = Shown::new(report, diagnostic, prefix);
+    let mut texts: BTreeMap<usize, Arc<String>> = BTreeMap::new();
+    for diagnostic in report.diagnostics.iter().take(MAX_SHOWN) {
+        let shown = Shown::new(report, diagnostic, prefix, &mut texts);
         // Writing to a string cannot fail; a mistake that cannot be drawn is still named.
         if handler.render_report(&mut text, &shown).is_err() {
             text.push_str(&format!("{}: {}\n", diagnostic.code, diagnostic.message));
         }
         text.push('\n');
+    }
+    let more = report.diagnostics.len().saturating_sub(MAX_SHOWN) + report.left_out;
+    if more > 0 {
+        text.push_str(&format!("… and {more} more\n\n"));
     }
     // miette pads lines with blanks.
     text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
@@ -59,7 +69,7 @@ pub fn count(number: usize, one: &str) -> String {
 #[must_use]
 pub fn summary(report: &Report) -> String {
     let warnings = report.count(Severity::Warning);
-    let mut text = count(report.count(Severity::Error), "mistake");
+    let mut text = count(report.count(Severity::Error) + report.left_out, "mistake");
     if warnings > 0 {
         text.push_str(&format!(", {}", count(warnings, "warning")));
     }
@@ -101,15 +111,18 @@ pub fn json(report: &Report) -> Value {
 struct Shown<'a> {
     diagnostic: &'a Diagnostic,
     message: String,
-    source: Option<NamedSource<String>>,
+    source: Option<NamedSource<Arc<String>>>,
     labels: Vec<LabeledSpan>,
     help: Option<String>,
 }
 
 impl<'a> Shown<'a> {
-    fn new(report: &Report, diagnostic: &'a Diagnostic, prefix: &str) -> Self {
+    fn new(report: &Report, diagnostic: &'a Diagnostic, prefix: &str, texts: &mut BTreeMap<usize, Arc<String>>) -> Self {
         let file = diagnostic.span().file;
-        let source = report.sources.get(file).filter(|source| !source.text().is_empty());
+        let own = diagnostic.labels.iter().map(|label| label.span).filter(|span| span.file == file);
+        let (from, to) = own.fold((usize::MAX, 0), |(from, to), span| (from.min(span.start), to.max(span.start)));
+        let fits = |source: &&Source| !source.text().is_empty() && source.longest_line(from, to) <= LONGEST_LINE;
+        let source = report.sources.get(file).filter(fits);
         let mut help = diagnostic.help.clone();
         let mut labels = Vec::new();
         for (at, label) in diagnostic.labels.iter().enumerate() {
@@ -127,10 +140,16 @@ impl<'a> Shown<'a> {
         }
         // Without text to show, the message itself must name the file.
         let message = match (&source, report.sources.get(file)) {
-            (None, Some(source)) => format!("{prefix}{}: {}", source.name, diagnostic.message),
+            (None, Some(source)) if source.text().is_empty() => format!("{prefix}{}: {}", source.name, diagnostic.message),
+            (None, Some(source)) => {
+                let at = source.position(diagnostic.span().start);
+                format!("{prefix}{}:{}:{}: {}", source.name, at.line, at.column, diagnostic.message)
+            }
             _ => diagnostic.message.clone(),
         };
-        let source = source.map(|source| NamedSource::new(format!("{prefix}{}", source.name), source.shown()));
+        let source = source.map(|source| {
+            NamedSource::new(format!("{prefix}{}", source.name), texts.entry(file).or_insert_with(|| Arc::new(source.shown())).clone())
+        });
         Self { diagnostic, message, source, labels, help }
     }
 }

@@ -33,6 +33,9 @@ pub fn check(schema: &Value, node: Node, what: &str) -> Checked {
     Checked { node, diagnostics: shape.diagnostics, masked: shape.masked }
 }
 
+/// From this many mistakes on, nobody looks for the nearest name any more.
+const MANY: usize = 200;
+
 struct Shape<'a> {
     root: &'a Value,
     diagnostics: Vec<Diagnostic>,
@@ -314,7 +317,7 @@ impl<'a> Shape<'a> {
     /// Reports a key the schema does not know; gives the key that was probably meant.
     fn unknown_key(&mut self, schema: &'a Value, entry: &Entry, owner: &str) -> Option<&'a str> {
         let names: Vec<&str> = properties(schema).into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-        let nearest = suggest::nearest(&entry.key, names.iter().copied());
+        let nearest = if self.diagnostics.len() > MANY { None } else { suggest::nearest(&entry.key, names.iter().copied()) };
         let property = nearest.and_then(|name| properties(schema)?.get(name)).map(|property| deref(self.root, property));
         if property.is_some_and(|property| property.to_string().contains("\"x-secret\":true")) {
             self.masked.push(entry.value.span);

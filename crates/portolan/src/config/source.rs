@@ -40,6 +40,8 @@ pub struct Source {
     /// Byte offsets at which lines start.
     lines: Vec<usize>,
     masked: Vec<Range<usize>>,
+    /// Whether a column is a byte, which spares counting characters.
+    ascii: bool,
 }
 
 /// Line and column, both from 1; columns count characters.
@@ -61,7 +63,8 @@ impl Sources {
     /// Adds a file; gives its number.
     pub fn add(&mut self, name: impl Into<String>, text: String) -> usize {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        self.files.push(Source { name: name.into(), text, lines, masked: Vec::new() });
+        let ascii = text.is_ascii();
+        self.files.push(Source { name: name.into(), text, lines, masked: Vec::new(), ascii });
         self.files.len() - 1
     }
 
@@ -109,12 +112,26 @@ impl Source {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// Length in bytes of the longest of the lines from that of `from` to that of `to`, and their
+    /// neighbours: what an excerpt shows.
+    #[must_use]
+    pub fn longest_line(&self, from: usize, to: usize) -> usize {
+        let first = self.lines.partition_point(|start| *start <= from).saturating_sub(2);
+        let last = (self.lines.partition_point(|start| *start <= to) + 1).min(self.lines.len());
+        let ends = self.lines.iter().skip(1).copied().chain([self.text.len()]);
+        let lines = self.lines.iter().copied().zip(ends).take(last).skip(first);
+        lines.map(|(start, end)| end - start).max().unwrap_or(0)
+    }
+
     /// Line and column of a byte offset.
     #[must_use]
     pub fn position(&self, offset: usize) -> Position {
         let offset = self.text.floor_char_boundary(offset.min(self.text.len()));
         let line = self.lines.partition_point(|start| *start <= offset);
         let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
+        if self.ascii {
+            return Position { line, column: offset - start + 1 };
+        }
         Position { line, column: self.text.get(start..offset).map_or(0, |text| text.chars().count()) + 1 }
     }
 
@@ -123,6 +140,9 @@ impl Source {
     pub fn offset(&self, line: usize, column: usize) -> usize {
         let Some(start) = self.lines.get(line.saturating_sub(1)).copied() else { return self.text.len() };
         let end = self.lines.get(line).map_or(self.text.len(), |next| next - 1);
+        if self.ascii {
+            return (start + column.saturating_sub(1)).min(end);
+        }
         let text = self.text.get(start..end).unwrap_or("");
         text.char_indices().nth(column.saturating_sub(1)).map_or(end, |(at, _)| start + at)
     }

@@ -209,8 +209,17 @@ impl Node {
 /// in the report then. An empty file is an empty mapping.
 pub fn parse(report: &mut Report, file: usize) -> Option<Node> {
     let source = report.sources.get(file)?.clone();
-    let mut builder =
-        Builder { source: &source, file, offset: 0, open: Vec::new(), anchors: BTreeMap::new(), nodes: 0, root: None, found: Vec::new() };
+    let mut builder = Builder {
+        source: &source,
+        file,
+        offset: 0,
+        last: (1, 1, 0),
+        open: Vec::new(),
+        anchors: BTreeMap::new(),
+        nodes: 0,
+        root: None,
+        found: Vec::new(),
+    };
     let sound = builder.run();
     let Builder { root, found, .. } = builder;
     report.diagnostics.extend(found);
@@ -242,6 +251,8 @@ struct Builder<'s> {
     file: usize,
     /// Bytes left out at the start of the file: a byte order mark.
     offset: usize,
+    /// Line, column and byte offset of the last mark.
+    last: (usize, usize, usize),
     open: Vec<Open>,
     anchors: BTreeMap<usize, Node>,
     nodes: usize,
@@ -288,9 +299,18 @@ impl Builder<'_> {
         true
     }
 
-    fn mark(&self, mark: Marker) -> usize {
-        let first = if mark.line() == 1 { self.offset } else { 0 };
-        self.source.offset(mark.line().max(1), mark.col() + 1 + first)
+    /// The byte offset of a mark. Marks come nearly in order, so that counting goes on from the last one.
+    fn mark(&mut self, mark: Marker) -> usize {
+        let line = mark.line().max(1);
+        let column = mark.col() + 1 + if line == 1 { self.offset } else { 0 };
+        let (last_line, last_column, last) = self.last;
+        let rest = self.source.text().get(last..).unwrap_or("");
+        let offset = match rest.char_indices().take_while(|(_, c)| *c != '\n').nth(column.saturating_sub(last_column)) {
+            Some((at, _)) if line == last_line && column >= last_column => last + at,
+            _ => self.source.offset(line, column),
+        };
+        self.last = (line, column, offset);
+        offset
     }
 
     fn syntax(&mut self, span: Span, message: impl Into<String>, help: Option<&str>) {

@@ -202,6 +202,7 @@ impl Resolver<'_> {
 
     /// What to say about a name that does not exist.
     fn unknown(&mut self, span: Span, what: &str, name: &str, kind: &str, names: &[&str]) {
-        self.error(code::CONFIG_REFERENCE, span, format!("there is no {what} `{name}`"), suggest::unknown(name, kind, names));
+        let help = if self.report.is_long() { String::new() } else { suggest::unknown(name, kind, names) };
+        self.error(code::CONFIG_REFERENCE, span, format!("there is no {what} `{name}`"), help);
     }
 }
