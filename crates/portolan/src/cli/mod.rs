@@ -16,7 +16,7 @@ use std::process::ExitCode;
 /// Portolan, an integration server: messages in from folders and HTTP, through a durable MessageBox,
 /// out to wherever they are subscribed.
 #[derive(Parser, Debug)]
-#[command(name = "portolan", version, about, max_term_width = 100)]
+#[command(name = "portolan", version, max_term_width = 100)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,

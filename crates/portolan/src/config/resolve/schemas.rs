@@ -49,7 +49,8 @@ fn place(report: &mut Report, folder: &Path, problem: &SchemaProblem) -> Span {
 
 /// The text of an XSD file: UTF-8, or UTF-16 as the field's tools write it.
 fn read(path: &Path) -> Option<String> {
-    if fs::metadata(path).ok()?.len() > MAX_SHOWN {
+    let about = fs::metadata(path).ok()?;
+    if !about.is_file() || about.len() > MAX_SHOWN {
         return None;
     }
     let bytes = fs::read(path).ok()?;
