@@ -1,12 +1,12 @@
 //! A quick look at the store's speed: publishes with a number in flight, delivers lazily, and tells
 //! rate, processor time, and memory. `cargo run --release -p portolan-store-sqlite --example rate --
-//! FOLDER [MESSAGES] [IN FLIGHT] [SUBSCRIBERS] [BYTES] [backlog]`. The measured benchmarks are elsewhere.
+//! FOLDER [MESSAGES] [IN FLIGHT] [SUBSCRIBERS] [BYTES] [backlog|body]`. The measured benchmarks are elsewhere.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for developers")]
 
 use bytes::Bytes;
 use portolan_model::{
-    BatchId, Context, InstanceId, Message, MessageId, PartContent, Timestamp, Value,
+    BatchId, BodyId, BodyRef, Context, InstanceId, Message, MessageId, PartContent, Timestamp, Value,
     instance::{Instance, Service},
     system::bts,
 };
@@ -115,6 +115,32 @@ async fn deliver(store: &Arc<SqliteStore>, port: usize, count: u64) {
     }
 }
 
+/// One body of so many MiB in, published, read back, completed.
+async fn stream(store: &Arc<SqliteStore>, pieces: u64) {
+    let (start, used) = (Instant::now(), cpu());
+    let body = BodyRef { id: BodyId(id()), length: pieces << 20 };
+    for sequence in 0..pieces {
+        store.put_chunk(body.id, u32::try_from(sequence).unwrap(), Bytes::from(vec![b'x'; 1 << 20])).await.unwrap();
+    }
+    let now = Timestamp(17_800_000_000_000_000);
+    let message = Message::of_body(MessageId(id()), now, Context::new(), PartContent::Stored(body));
+    let instance = Instance::ready(InstanceId(id()), Service::send_port("Port 0"), message.id, now, 5);
+    let done = Operation::Complete { instance: instance.id };
+    let operation = Operation::Publish { message: Arc::new(message), instances: vec![NewInstance { instance, claim: true }] };
+    store.commit(batch(Durability::Sync, vec![operation])).await.unwrap();
+    report("stream in (MiB)", pieces, start, used);
+    let (start, used) = (Instant::now(), cpu());
+    let mut read = 0;
+    while read < body.length {
+        read += store.read_body(body, read, 1 << 20).await.unwrap().len() as u64;
+    }
+    report("read back (MiB)", pieces, start, used);
+    let start = Instant::now();
+    store.commit(batch(Durability::Sync, vec![done])).await.unwrap();
+    println!("removed in {:?}", start.elapsed());
+    store.close().await.unwrap();
+}
+
 fn print_latency(took: &[Duration]) {
     if let (Some(median), Some(late)) = (took.get(took.len() / 2), took.get(took.len() * 99 / 100)) {
         println!("    commit p50 {median:?}, p99 {late:?}, max {:?}", took.last().unwrap());
@@ -134,6 +160,9 @@ async fn main() {
     println!("opened in {:?}", opening.elapsed());
     let all = messages / flight * flight;
     let (start, used) = (Instant::now(), cpu());
+    if arguments.get(6).is_some_and(|word| word == "body") {
+        return stream(&store, messages).await;
+    }
     if backlog {
         print_latency(&publish(&store, messages, flight, subscribers, bytes).await);
         report("publish", all, start, used);
