@@ -21,7 +21,8 @@ pub fn run(root: &Path, once: bool) -> Result<(), Box<dyn Error>> {
     if !built.success() {
         return Err("the build failed".into());
     }
-    let binary = root.join("target/debug/portolan");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder));
+    let binary = target.join("debug/portolan");
     let example = root.join("examples/orders");
     say("Checking and starting the example application examples/orders");
     if !Command::new(&binary).arg("check").arg(&example).stdin(Stdio::null()).status()?.success() {
@@ -71,7 +72,7 @@ fn show(binary: &Path, example: &Path, server: &mut Child) -> Result<(), Box<dyn
     say("One order is bad, and kept: its total is \"$19.99\", which is no number");
     portolan(binary, example, &["suspended", "list"]).status()?;
     say("The server keeps running; stop it with Ctrl-C. In a second terminal, repair the order as the README shows:");
-    println!("   alias portolan=\"$PWD/target/debug/portolan\"; cd examples/orders; portolan suspended list");
+    println!("   alias portolan={}; cd {}; portolan suspended list", binary.display(), example.display());
     Ok(())
 }
 

@@ -211,6 +211,45 @@ impl Server {
         Ok(changed)
     }
 
+    /// Makes everything a send port has scheduled due at once; says how many messages. Their attempts
+    /// start again at the primary transport.
+    ///
+    /// # Errors
+    /// [`Refusal`] when there is no such port or the store takes no writes.
+    pub async fn retry_now(&self, name: &str) -> Result<u64, Refusal> {
+        self.core.deployment().port_state(name).ok_or_else(|| missing("send port", name))?;
+        let scheduled = Selection {
+            class: Some(ServiceClass::SendPort),
+            service: Some(name.into()),
+            state: Some(StateFilter::Scheduled),
+            ..Selection::default()
+        };
+        let mut total = 0;
+        loop {
+            let page = ask::instances(self.core.store.as_ref(), scheduled.clone(), None, 1000).await.map_err(|e| refused(&e))?;
+            if page.is_empty() {
+                break;
+            }
+            let ids: Vec<InstanceId> = page.iter().map(|i| i.id).collect();
+            let at = self.core.world.now();
+            let suspend = Operation::Act { selection: Selection { ids: ids.clone(), ..scheduled.clone() }, action: Action::Suspend, at };
+            let resume = Operation::Act { selection: Selection::of(ids), action: Action::Resume, at };
+            let batch = self.core.batch(None, Durability::Sync, vec![suspend, resume]);
+            let receipt = self.core.commit(batch).await.map_err(|error| refused(&error))?;
+            let changed = receipt.changed.last().copied().unwrap_or(0);
+            total += changed;
+            if changed == 0 {
+                break;
+            }
+        }
+        let about = About::artifact(name);
+        self.core.journal.record(Severity::Information, code::OPERATOR_ACTION, about, format!("{total} scheduled messages are tried now"));
+        if let Some(queue) = self.core.queue(name) {
+            queue.set_behind();
+        }
+        Ok(total)
+    }
+
     /// Takes an edited copy of a suspended message in: through the receive port it failed in, or to the
     /// send port it was bound for. The original goes in the same transaction, if and only if the copy
     /// is taken. The copy carries `PTL.OriginalMessageID`. Returns the ids of the published messages.

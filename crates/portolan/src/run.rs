@@ -20,12 +20,14 @@ use portolan_store_sqlite::{Options, SqliteStore};
 use std::{
     io::IsTerminal,
     net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::Duration,
 };
 use tokio::{
+    net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::Notify,
 };
@@ -114,7 +116,7 @@ async fn serve(args: &RunArgs) -> Result<bool, String> {
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().map_err(|error| error.to_string())?;
     let store: Arc<dyn MessageBox> = Arc::new(open_store(&data)?);
     let token = Token::of(&data).map_err(|error| format!("{}: the management token cannot be read or made: {error}", data.display()))?;
-    let listener = api::bind(args.management.unwrap_or(settings.management_address)).await?;
+    let listener = listen(args.management, settings.management_address).await?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let start = Start { store: store.clone(), registry: registry.clone(), blueprint, world: World::default() };
     let server = match Server::start(start).await {
@@ -148,7 +150,19 @@ async fn serve(args: &RunArgs) -> Result<bool, String> {
     Ok(in_time)
 }
 
+/// Where the management API listens. Nobody chose the default address: when it is taken, any other will
+/// do, since commands find it through the data folder.
+async fn listen(chosen: Option<SocketAddr>, configured: SocketAddr) -> Result<TcpListener, String> {
+    match (api::bind(chosen.unwrap_or(configured)).await, chosen) {
+        (Err(_), None) if configured.port() == config::MANAGEMENT_PORT => api::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await,
+        (bound, _) => bound,
+    }
+}
+
 fn open_store(data: &Path) -> Result<SqliteStore, String> {
+    // Message bodies are nobody else's business.
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
+    made.map_err(|error| format!("the data folder {} cannot be made: {error}", data.display()))?;
     SqliteStore::open(Options::new(data)).map_err(|error| format!("the MessageBox in {} cannot be opened: {error}", data.display()))
 }
 

@@ -95,8 +95,10 @@ impl Found {
             }
         };
         if !path.exists() && !create {
-            let what = format!("folder {} does not exist", path.display());
-            self.problem(key("folder"), what, Some("create it, or set `create_folder: true`"));
+            // A warning: a share that is away for a while must not keep all other ports from starting.
+            let message = format!("folder {} does not exist", path.display());
+            let help = Some("create it, or set `create_folder: true`; until then nothing goes through it".to_owned());
+            self.push(Problem { path: key("folder"), message, help, warning: true });
         } else if path.exists() && !path.is_dir() {
             self.problem(key("folder"), format!("{} is not a folder", path.display()), None);
             return None;

@@ -58,6 +58,7 @@ pub struct Api {
         read::events,
         operate::location,
         operate::port,
+        operate::retry,
         operate::group,
         operate::reload,
         operate::stop,
@@ -102,6 +103,7 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/locations/{name}/{action}", put(operate::location))
         .route("/v1/ports", get(read::ports))
         .route("/v1/ports/{name}/{action}", put(operate::port))
+        .route("/v1/ports/{name}/retry", post(operate::retry))
         .route("/v1/groups", get(read::groups))
         .route("/v1/groups/{name}/{action}", put(operate::group))
         .route("/v1/events", get(read::events))

@@ -265,6 +265,8 @@ pub struct SuspendedFilter {
     pub until: Option<String>,
     /// `true`: resumable only; `false`: not resumable only.
     pub resumable: Option<bool>,
+    /// Actions only: `true` means every suspended instance. An action needs this or a condition.
+    pub all: Option<bool>,
     /// `next` of the page before.
     pub after: Option<String>,
     /// Length of the page; default 50, at most 1000.

@@ -1,6 +1,10 @@
 //! Handlers that change the state of artifacts, the application, or the host.
 
-use super::{Api, answer::Problem, model::NewState};
+use super::{
+    Api,
+    answer::Problem,
+    model::{Changed, NewState},
+};
 use axum::{
     Json,
     extract::{Path, State},
@@ -28,6 +32,13 @@ pub async fn port(State(api): State<Arc<Api>>, Path((name, action)): Path<(Strin
     Ok(Json(NewState { state: state_text(state).to_owned() }))
 }
 
+/// Makes everything a send port has scheduled for later due at once, for example when its destination
+/// works again before the next try.
+#[utoipa::path(post, path = "/v1/ports/{name}/retry", params(("name" = String, Path)), responses((status = 200, body = Changed), (status = 404, body = Problem)))]
+pub async fn retry(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Json<Changed>, Problem> {
+    Ok(Json(Changed { changed: api.server.retry_now(&name).await? }))
+}
+
 /// Changes the state of a send port group; `action` is `enlist`, `start`, `stop` or `unenlist`.
 #[utoipa::path(put, path = "/v1/groups/{name}/{action}", params(("name" = String, Path), ("action" = String, Path)), responses((status = 200, body = NewState), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn group(State(api): State<Arc<Api>>, Path((name, action)): Path<(String, String)>) -> Result<Json<NewState>, Problem> {
@@ -39,7 +50,7 @@ pub async fn group(State(api): State<Arc<Api>>, Path((name, action)): Path<(Stri
 /// application stays as it is.
 #[utoipa::path(post, path = "/v1/reload", responses((status = 200, body = NewState), (status = 422, body = Problem)))]
 pub async fn reload(State(api): State<Arc<Api>>) -> Result<Json<NewState>, Problem> {
-    let problem = |text: String| Problem::new(code::CONFIG_REFERENCE, text);
+    let problem = |text: String| Problem::new(code::CONFIG_VALUE, format!("not reloaded, the running application is unchanged: {text}"));
     api.reload.reload(&api.server).await.map_err(problem)?;
     Ok(Json(NewState { state: "reloaded".to_owned() }))
 }

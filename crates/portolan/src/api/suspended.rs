@@ -100,10 +100,41 @@ pub async fn act(
         "terminate" => Action::Terminate,
         other => return Err(wrong(format!("there is no action \"{other}\": use resume or terminate"))),
     };
+    demand_condition(&filter)?;
     Ok(Json(Changed { changed: api.server.act(selection(&filter)?, action).await? }))
 }
 
+/// An action on everything must be meant: a condition, or `all`. A page is no condition.
+fn demand_condition(filter: &SuspendedFilter) -> Result<(), Problem> {
+    if filter.limit.is_some() || filter.after.is_some() {
+        return Err(wrong("`limit` and `after` belong to lists: an action takes every instance that matches"));
+    }
+    let bare = SuspendedFilter { all: filter.all, ..SuspendedFilter::default() };
+    match (*filter == bare, filter.all.unwrap_or(false)) {
+        (true, false) => Err(wrong("the action names no messages: give a condition, or `all` for every suspended message")),
+        (false, true) => Err(wrong("`all` and a condition contradict each other: give one of them")),
+        _ => Ok(()),
+    }
+}
+
+/// A condition that was given must say something: an empty one usually comes from an unset variable.
+fn refuse_empty(filter: &SuspendedFilter) -> Result<(), Problem> {
+    let given = [
+        ("ids", &filter.ids),
+        ("service", &filter.service),
+        ("class", &filter.class),
+        ("code", &filter.code),
+        ("message_type", &filter.message_type),
+        ("text", &filter.text),
+        ("since", &filter.since),
+        ("until", &filter.until),
+    ];
+    let empty = given.iter().find(|(_, value)| value.as_ref().is_some_and(|v| v.trim_matches([',', ' ']).is_empty()));
+    empty.map_or(Ok(()), |(name, _)| Err(wrong(format!("the condition `{name}` is empty: leave it out, or say what it should match"))))
+}
+
 fn selection(filter: &SuspendedFilter) -> Result<Selection, Problem> {
+    refuse_empty(filter)?;
     let ids = filter.ids.as_deref().unwrap_or_default().split(',').filter(|id| !id.trim().is_empty());
     let class = match filter.class.as_deref() {
         None => None,

@@ -6,7 +6,7 @@ use super::{
     output::Output,
     table::{print, short},
 };
-use crate::api::model::{Event, EventFilter, Group, Location, NewState, Port, Status};
+use crate::api::model::{Changed, Event, EventFilter, Group, Location, NewState, Port, Status};
 use clap::{Args, Subcommand};
 use std::time::Duration;
 
@@ -93,6 +93,8 @@ pub enum PortCommand {
     Stop(Names),
     /// Give the subscription up: matching messages are no longer captured.
     Unenlist(Names),
+    /// Send what is scheduled for a later try at once (send ports only).
+    Retry(Names),
 }
 
 /// Names of ports or groups.
@@ -111,12 +113,16 @@ impl PortCommand {
             Self::Start(names) => Some(("start", &names.names)),
             Self::Stop(names) => Some(("stop", &names.names)),
             Self::Unenlist(names) => Some(("unenlist", &names.names)),
+            Self::Retry(names) => Some(("retry", &names.names)),
         }
     }
 }
 
 /// Send ports.
 pub fn ports(connection: &Connection, command: Option<&PortCommand>, output: &mut Output) -> Done {
+    if let Some(PortCommand::Retry(names)) = command {
+        return retry(connection, &names.names, output);
+    }
     if let Some((action, names)) = command.and_then(PortCommand::action) {
         return change(connection, output, "v1/ports", names, action);
     }
@@ -131,6 +137,15 @@ pub fn ports(connection: &Connection, command: Option<&PortCommand>, output: &mu
     };
     let heads = ["SEND PORT", "STATE", "ADAPTER", "ADDRESS", "READY", "SENDING", "SCHEDULED", "SUSPENDED", "FILTER"];
     print(output, &heads, found.into_iter().map(row).collect(), "There are no send ports.");
+    Ok(())
+}
+
+fn retry(connection: &Connection, names: &[String], output: &mut Output) -> Done {
+    for name in names {
+        let path = format!("v1/ports/{}/retry", step(name));
+        let done: Changed = connection.run(async |client| client.post(&path, &()).await)?;
+        output.line(&format!("{name}: {} messages are tried now", done.changed));
+    }
     Ok(())
 }
 

@@ -273,8 +273,8 @@ fn read(file: &Path) -> Result<Vec<u8>, String> {
 
 /// Lets the user edit the body; `None` when it was left as it was.
 async fn in_editor(client: &Client, id: &str) -> Result<Option<Vec<u8>>, String> {
-    let editor = std::env::var("VISUAL").or_else(|_| std::env::var("EDITOR"));
-    let editor = editor.map_err(|_| "set $EDITOR, or give the repaired body with --file".to_owned())?;
+    let named = |name: &str| std::env::var(name).ok().filter(|editor| !editor.trim().is_empty());
+    let editor = named("VISUAL").or_else(|| named("EDITOR")).ok_or("set $EDITOR, or give the repaired body with --file")?;
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let file = folder.path().join(format!("{id}.xml"));
     download(client, id, &file).await?;
@@ -295,6 +295,7 @@ fn act(connection: &Connection, action: &str, filter: &SuspendedFilter, all: boo
     if *filter == SuspendedFilter::default() && !all {
         return Err(format!("say which messages to {action}: ids, conditions such as --service or --code, or --all"));
     }
+    let filter = &SuspendedFilter { all: (*filter == SuspendedFilter::default()).then_some(true), ..filter.clone() };
     let bar = progress(None, if action == "resume" { "resuming" } else { "terminating" });
     let changed: Changed = connection.run(async |client| {
         let mut filter = filter.clone();

@@ -39,6 +39,8 @@ use yaml::{Node, Yaml};
 
 /// Name of the main file of an application folder.
 pub const APPLICATION_FILE: &str = "application.yaml";
+/// Where the management API listens unless told otherwise, or if it is taken, anywhere else on loopback.
+pub const MANAGEMENT_PORT: u16 = 4180;
 /// Largest configuration file, in bytes.
 const MAX_FILE: u64 = 4 << 20;
 

@@ -130,3 +130,25 @@ fn a_second_server_on_the_same_data_folder_is_refused() {
     assert!(said.contains("PTL0404") && said.contains(".portolan"), "{said}");
     assert!(app.cli(&["status"]).status.success(), "the first goes on");
 }
+
+#[test]
+fn scheduled_messages_are_tried_at_once_when_an_operator_says_so() {
+    let destination = Destination::start();
+    destination.answer(503);
+    let app = App::new(&yaml(free_port(), &destination.url(), "{ count: 3, interval: 1h }", "")).mkdir(&["in", "steady"]).start();
+    app.drop_file("in/a", "a");
+    app.until("it waits for an hour", || (app.json(&["ports"])[0]["scheduled"] == 1).then_some(()));
+    destination.answer(200);
+    assert!(app.ok(&["ports", "retry", "Shaky"]).starts_with("Shaky: 1 messages"));
+    app.until("it has arrived", || (destination.got().len() == 1).then_some(()));
+}
+
+#[test]
+fn a_folder_that_is_missing_at_the_start_keeps_nobody_else_from_working() {
+    let destination = Destination::start();
+    let app = App::new(&yaml(free_port(), &destination.url(), "{ count: 3, interval: 1s }", "")).mkdir(&["in"]).start();
+    app.drop_file("in/a", "a");
+    app.until("the other port has delivered", || (destination.got().len() == 1).then_some(()));
+    fs::create_dir(app.path("steady")).unwrap();
+    app.until_files("steady", 1);
+}

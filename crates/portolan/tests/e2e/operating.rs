@@ -136,3 +136,25 @@ fn the_api_refuses_strangers_and_describes_itself() {
     assert!(get("/metrics", None).contains("portolan_"));
     assert!(!app.log().contains(token.trim()));
 }
+
+#[test]
+fn an_action_on_everything_must_be_meant() {
+    let app = start();
+    app.drop_file("in/a", "a");
+    app.until_suspended(None, 1);
+    for args in [&["suspended", "terminate"][..], &["suspended", "terminate", "--text", ""], &["suspended", "resume", "--code", " "]] {
+        let refused = app.cli(args);
+        assert!(!refused.status.success(), "{args:?}: {}", text(&refused.stdout));
+    }
+    let at: serde_json::Value = serde_json::from_slice(&fs::read(app.path(".portolan/management.json")).unwrap()).unwrap();
+    let token = fs::read_to_string(app.path(".portolan/management.token")).unwrap();
+    let url = format!("http://{}/v1/suspended/actions/terminate", at["address"].as_str().unwrap());
+    let authorization = format!("authorization: Bearer {}", token.trim());
+    for body in ["{}", r#"{"limit":1}"#, r#"{"text":""}"#, r#"{"ids":","}"#, r#"{"all":false}"#, r#"{"all":true,"code":"PTL0201"}"#] {
+        let (status, answer) =
+            crate::harness::curl(&url, body.as_bytes(), &["--header", "content-type: application/json", "--header", &authorization]);
+        assert!((400..500).contains(&status), "{body}: {status} {answer}");
+    }
+    assert_eq!(app.suspended(None).len(), 1, "nothing was terminated");
+    assert_eq!(app.ok(&["suspended", "terminate", "--all"]).trim(), "1 messages terminated");
+}

@@ -47,7 +47,10 @@ fn all_mistakes_of_a_receive_location_are_found_at_once() {
     ] {
         assert!(told.iter().any(|t| t.starts_with(wanted)), "{wanted}: {told:#?}");
     }
-    let missing = format!("folder: folder {}/none does not exist [create it, or set `create_folder: true`]", dir.path().display());
+    let missing = format!(
+        "warning folder: folder {}/none does not exist [create it, or set `create_folder: true`; until then nothing goes through it]",
+        dir.path().display()
+    );
     assert!(told.contains(&missing), "{told:#?}");
     assert_eq!(told.len(), 7);
     let checked = check(Direction::Receive, json!({ "folder": "none", "create_folder": true }), dir.path());

@@ -74,7 +74,7 @@ pub fn application(
 /// Server settings when nothing can be read.
 pub fn default_server(folder: &Path) -> Server {
     Server {
-        management_address: SocketAddr::from(([127, 0, 0, 1], 4180)),
+        management_address: SocketAddr::from(([127, 0, 0, 1], super::MANAGEMENT_PORT)),
         data_folder: folder.join(format::DATA_FOLDER),
         stop_timeout: Duration::from_secs(30),
     }
