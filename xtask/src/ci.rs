@@ -32,7 +32,7 @@ pub fn run(arguments: &[&str]) -> Result<(), String> {
 /// `cargo xtask test`: sets up, then runs every test.
 pub fn test(arguments: &[&str]) -> Result<(), String> {
     setup::run()?;
-    let mut all = vec!["test", "--locked", "--workspace"];
+    let mut all = vec!["test", "--locked", "--workspace", "--no-fail-fast"];
     all.extend(arguments);
     step::cargo(&all)
 }

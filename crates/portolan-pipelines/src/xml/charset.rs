@@ -128,7 +128,8 @@ pub fn detect(head: &[u8], part_charset: Option<&str>) -> Result<Detected, Strin
 
 /// The encoding that an XML declaration in single-byte characters names.
 fn declared_encoding(head: &[u8]) -> Option<String> {
-    let rest = head.strip_prefix(b"<?xml")?;
+    // `<?xml-stylesheet encoding="..."?>` declares nothing.
+    let rest = head.strip_prefix(b"<?xml").filter(|rest| rest.first().is_some_and(u8::is_ascii_whitespace))?;
     let end = rest.windows(2).position(|w| w == b"?>")?;
     let declaration: String = rest.get(..end)?.iter().map(|b| char::from(*b)).collect();
     let (_, after) = declaration.split_once("encoding")?;
@@ -228,6 +229,13 @@ mod tests {
         assert_eq!(found(b"<\0a\0/\0>\0", None).0, "utf-16");
         assert_eq!(found(b"\0<\0a\0/\0>", Some("utf-16")).0, "utf-16be");
         assert_eq!(found(b"<?xml version='1.0' encoding=\"utf-16\"?><a/>", None).0, "utf-8");
+    }
+
+    #[test]
+    fn only_the_xml_declaration_declares_an_encoding() {
+        assert_eq!(found(b"<?xml\tversion='1.0' encoding='iso-8859-2'?><a/>", None).0, "iso-8859-2");
+        assert_eq!(found(b"<?xml-stylesheet encoding='iso-8859-2'?><a/>", None).0, "utf-8");
+        assert_eq!(found(b"<?xmlx encoding='iso-8859-2'?><a/>", None).0, "utf-8");
     }
 
     #[test]
