@@ -24,7 +24,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Why a benchmark could not be run to its end.
 type Problem = Box<dyn std::error::Error + Send + Sync>;
 
-const NAMES: &[(&str, fn(&Settings, &mut Report) -> Result<(), Problem>)] = &[
+/// Runs one benchmark and reports it.
+type Run = fn(&Settings, &mut Report) -> Result<(), Problem>;
+
+const NAMES: &[(&str, Run)] = &[
     ("engine", engine::run),
     ("syncs", engine::run_syncs),
     ("routing", routing::run),
