@@ -21,6 +21,7 @@ mod hot;
 mod load;
 mod lock;
 mod pack;
+mod pool;
 mod prepare;
 mod query;
 mod queue;
@@ -41,6 +42,7 @@ use crate::{
     bodies::{Piece, ReadError},
     error::{closed, told},
     lock::FolderLock,
+    pool::Pool,
     readers::Readers,
     schema::{Place, Role},
     state::State,
@@ -176,6 +178,7 @@ impl Core {
 /// The embedded store. Closing it makes everything durable; dropping it does the same, but waits.
 pub struct SqliteStore {
     core: Arc<Core>,
+    pool: Pool,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -222,9 +225,10 @@ impl SqliteStore {
             lazy_since: None,
             lock,
         };
-        let thread = std::thread::Builder::new().name("messagebox".into()).spawn(move || writer.run());
-        let thread = thread.map_err(|error| StoreError::new(StoreErrorKind::Failed, format!("no thread for the MessageBox: {error}")))?;
-        Ok(Self { core, writer: Mutex::new(Some(thread)) })
+        let no_thread = |error| StoreError::new(StoreErrorKind::Failed, format!("no thread for the MessageBox: {error}"));
+        let pool = Pool::start().map_err(no_thread)?;
+        let thread = std::thread::Builder::new().name("messagebox".into()).spawn(move || writer.run()).map_err(no_thread)?;
+        Ok(Self { core, pool, writer: Mutex::new(Some(thread)) })
     }
 
     /// Hands a job to the writer and waits for its answer.
@@ -261,14 +265,6 @@ fn put_damaged_aside(connection: &Connection, damaged: &[load::Damaged]) -> rusq
     Ok(())
 }
 
-/// Runs work that reads on a thread that may block.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => Err(StoreError::new(StoreErrorKind::Failed, format!("reading the MessageBox failed: {error}"))),
-    }
-}
-
 #[async_trait]
 impl MessageBox for SqliteStore {
     async fn commit(&self, batch: Batch) -> Result<Receipt, StoreError> {
@@ -287,7 +283,7 @@ impl MessageBox for SqliteStore {
             return Ok(claimed);
         }
         let core = self.core.clone();
-        blocking(move || claim::read(&core, &claim)).await.map(claim::Delivery::keep)
+        self.pool.run(move || claim::read(&core, &claim)).await.map(claim::Delivery::keep)
     }
 
     async fn put_chunk(&self, body: BodyId, sequence: u32, bytes: Bytes) -> Result<(), StoreError> {
@@ -297,19 +293,20 @@ impl MessageBox for SqliteStore {
 
     async fn read_body(&self, body: BodyRef, offset: u64, max: usize) -> Result<Bytes, StoreError> {
         let core = self.core.clone();
-        blocking(move || {
-            let reader = core.readers.get()?;
-            bodies::read(&reader, body.id, offset, max).map_err(|error| match error {
-                ReadError::Store(error) => error,
-                ReadError::Database(error) => core.readers.told(&error),
+        self.pool
+            .run(move || {
+                let reader = core.readers.get()?;
+                bodies::read(&reader, body.id, offset, max).map_err(|error| match error {
+                    ReadError::Store(error) => error,
+                    ReadError::Database(error) => core.readers.told(&error),
+                })
             })
-        })
-        .await
+            .await
     }
 
     async fn query(&self, query: Query) -> Result<Answer, StoreError> {
         let core = self.core.clone();
-        blocking(move || query::answer(&core, query)).await
+        self.pool.run(move || query::answer(&core, query)).await
     }
 
     fn changes(&self) -> watch::Receiver<Changes> {

@@ -235,18 +235,8 @@ impl Writer {
         if self.checkpoint.is_some() || pages < self.checkpoint_at || self.recovery.is_some() {
             return;
         }
-        let place = self.core.place.clone();
-        let work = move || {
-            let connection = schema::connect_raw(&place, Role::Writer)?;
-            connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
-        };
-        match std::thread::Builder::new().name("checkpoint".into()).spawn(work) {
-            Ok(thread) => self.checkpoint = Some(thread),
-            Err(_) => {
-                let done = self.restart_log();
-                self.checkpointed(done);
-            }
-        }
+        let done = self.restart_log();
+        self.checkpointed(done);
     }
 
     /// Moves the rest of the log; the next transaction starts it anew. Never waits for a question that

@@ -36,6 +36,8 @@ struct Shadow {
     /// What is on the disk for sure; `None` when the file is not.
     synced: Option<Vec<u8>>,
     pending: Vec<Change>,
+    /// Syncs that failed: Linux tells every open descriptor of each once.
+    errors: u64,
 }
 
 /// Faults to inject.
@@ -106,15 +108,21 @@ impl Disk {
         state.after();
     }
 
-    /// Whether the sync succeeds.
-    fn sync(&self, path: &Path) -> bool {
+    /// How many syncs of a file failed so far.
+    fn errors(&self, path: &Path) -> u64 {
+        self.lock().files.get(path).map_or(0, |shadow| shadow.errors)
+    }
+
+    /// Whether the sync succeeds, for a descriptor that was told of `seen` failures; how many there are.
+    fn sync(&self, path: &Path, seen: u64) -> (bool, u64) {
         let mut state = self.lock();
         let chance = state.faults.sync_chance;
         let fails = state.faults.syncs > 0 || (chance > 0 && state.random.below(1000) < chance);
         state.faults.syncs = state.faults.syncs.saturating_sub(1);
         state.sync(path, fails);
         state.after();
-        !fails
+        let errors = state.files.get(path).map_or(0, |shadow| shadow.errors);
+        (!fails && errors == seen, errors)
     }
 }
 
@@ -141,6 +149,7 @@ impl State {
         }
         shadow.synced = Some(content.unwrap_or_default());
         if fails {
+            shadow.errors += 1;
             return;
         }
         self.syncs += 1;

@@ -23,6 +23,8 @@ struct Ours {
     disk: &'static Disk,
     /// `None` for temporary files.
     path: Option<PathBuf>,
+    /// Failed syncs this descriptor was told of.
+    seen: AtomicU64,
 }
 
 unsafe fn ours<'a>(file: *mut ffi::sqlite3_file) -> &'a Ours {
@@ -78,7 +80,9 @@ unsafe extern "C" fn open(
             return code;
         }
         let path = (!name.is_null()).then(|| PathBuf::from(CStr::from_ptr(name).to_str().unwrap()));
-        (*file.cast::<File>()).ours = Box::into_raw(Box::new(Ours { disk: disk_of(vfs), path }));
+        let disk = disk_of(vfs);
+        let seen = AtomicU64::new(path.as_ref().map_or(0, |path| disk.errors(path)));
+        (*file.cast::<File>()).ours = Box::into_raw(Box::new(Ours { disk, path, seen }));
         (*file).pMethods = &raw const METHODS;
         ffi::SQLITE_OK
     }
@@ -114,7 +118,7 @@ unsafe extern "C" fn read(file: *mut ffi::sqlite3_file, to: *mut c_void, amount:
 
 unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, from: *const c_void, amount: c_int, at: ffi::sqlite3_int64) -> c_int {
     unsafe {
-        let Ours { disk, path } = ours(file);
+        let Ours { disk, path, .. } = ours(file);
         let faults = disk.lock().faults.clone();
         if faults.full {
             return ffi::SQLITE_FULL;
@@ -134,7 +138,7 @@ unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, from: *const c_void, am
 unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: ffi::sqlite3_int64) -> c_int {
     unsafe {
         let code = methods(file).xTruncate.unwrap()(real(file), size);
-        if let (ffi::SQLITE_OK, Ours { disk, path: Some(path) }) = (code, ours(file)) {
+        if let (ffi::SQLITE_OK, Ours { disk, path: Some(path), .. }) = (code, ours(file)) {
             disk.changed(path, Change::Truncate(usize::try_from(size).unwrap()));
         }
         code
@@ -143,11 +147,11 @@ unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: ffi::sqlite3_i
 
 unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _flags: c_int) -> c_int {
     unsafe {
-        match ours(file) {
-            // What the real file has does not matter to the image, so nothing is really synced.
-            Ours { disk, path: Some(path) } if !disk.sync(path) => ffi::SQLITE_IOERR_FSYNC,
-            _ => ffi::SQLITE_OK,
-        }
+        // What the real file has does not matter to the image, so nothing is really synced.
+        let Ours { disk, path: Some(path), seen } = ours(file) else { return ffi::SQLITE_OK };
+        let (done, errors) = disk.sync(path, seen.load(Ordering::Relaxed));
+        seen.store(errors, Ordering::Relaxed);
+        if done { ffi::SQLITE_OK } else { ffi::SQLITE_IOERR_FSYNC }
     }
 }
 
