@@ -73,7 +73,6 @@ impl Writer {
     pub(crate) fn recover(&mut self, reopen: bool, attempts: u32) -> Result<(), StoreError> {
         let file = self.core.place.file.clone();
         let failed = |error: Error| told(&error, "recovering", &file);
-        self.end_checkpoint();
         if !reopen {
             // The log keeps its place on the disk: completions can be written into it before there is room.
             self.restart_log().map_err(failed)?;

@@ -220,7 +220,6 @@ impl SqliteStore {
             next_pack: counters.pack,
             checkpoint_pages,
             checkpoint_at: checkpoint_pages,
-            checkpoint: None,
             recovery: None,
             lazy_since: None,
             lock,

@@ -12,7 +12,7 @@ use crate::{
     health::Recovery,
     lock::FolderLock,
     prepare::Prepared,
-    schema::{self, Role},
+    schema,
     txn::Txn,
 };
 use portolan_model::InstanceId;
@@ -24,7 +24,6 @@ use std::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
     },
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
@@ -62,8 +61,6 @@ pub(crate) struct Writer {
     pub(crate) checkpoint_pages: i64,
     /// As long as a question held the log: at so many.
     pub(crate) checkpoint_at: i64,
-    /// The thread that does it, while it does.
-    pub(crate) checkpoint: Option<JoinHandle<rusqlite::Result<()>>>,
     pub(crate) recovery: Option<Recovery>,
     pub(crate) lazy_since: Option<Instant>,
     /// Released last of all.
@@ -224,23 +221,19 @@ impl Writer {
         }
     }
 
-    /// Moves the log into the database file when it has grown long: most of it by a thread of its own
-    /// while writing goes on, then the rest, so that the log starts anew.
+    /// Moves the log into the database file when it has grown long. By the writer itself: a checkpoint
+    /// on another thread syncs the log while a transaction is being written, and when that sync fails,
+    /// the transaction's pages may be lost although its own sync succeeds.
     fn checkpoint(&mut self) {
-        if let Some(thread) = self.checkpoint.take_if(|thread| thread.is_finished()) {
-            let done = thread.join().unwrap_or(Ok(())).and_then(|()| self.restart_log());
-            return self.checkpointed(done);
-        }
         let pages = self.connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get::<_, i64>(1)).unwrap_or_default();
-        if self.checkpoint.is_some() || pages < self.checkpoint_at || self.recovery.is_some() {
-            return;
+        if pages >= self.checkpoint_at && self.recovery.is_none() {
+            let done = self.restart_log();
+            self.checkpointed(done);
         }
-        let done = self.restart_log();
-        self.checkpointed(done);
     }
 
-    /// Moves the rest of the log; the next transaction starts it anew. Never waits for a question that
-    /// still reads from the log: then the log grows a little more first.
+    /// Moves the log; the next transaction starts it anew. Never waits for a question that still reads
+    /// from the log: then the log grows a little more first.
     pub(crate) fn restart_log(&mut self) -> rusqlite::Result<()> {
         self.connection.busy_timeout(Duration::ZERO)?;
         let done = self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| Ok((row.get(0)?, row.get(1)?)));
@@ -254,13 +247,6 @@ impl Writer {
         if let Err(error) = done {
             let failure = told(&error, "moving the log into", &self.core.place.file);
             self.failed(&error, &failure);
-        }
-    }
-
-    /// Waits for a checkpoint under way; what it did or not shows in the log.
-    pub(crate) fn end_checkpoint(&mut self) {
-        if let Some(thread) = self.checkpoint.take() {
-            let _ = thread.join();
         }
     }
 
@@ -285,7 +271,6 @@ impl Writer {
             self.queue.push_back(job);
         }
         let queue = std::mem::take(&mut self.queue);
-        self.end_checkpoint();
         // A last attempt: what was completed while the disk failed is not to be delivered again.
         let recovered = if self.recovery.is_some() { self.recover(false, 1) } else { Ok(()) };
         let mut done = recovered.and_then(|()| self.flush());
