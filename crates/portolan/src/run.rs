@@ -32,6 +32,10 @@ use tokio::{
     sync::Notify,
 };
 
+/// Threads for work that blocks: pipelines over large bodies, files. Each keeps some memory of its own, so
+/// not more than two cores can use; none of them waits for another.
+const BLOCKING_THREADS: usize = 64;
+
 /// Arguments of `portolan run`.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
@@ -93,7 +97,12 @@ impl Reloader {
 /// Runs until a signal, a stop request, or a failure to start.
 pub fn run(args: &RunArgs) -> ExitCode {
     start_log(args);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_keep_alive(Duration::from_secs(5)).build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_keep_alive(Duration::from_secs(5))
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("the async runtime cannot start: {error}")),
     };
