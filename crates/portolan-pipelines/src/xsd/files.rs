@@ -43,7 +43,9 @@ fn list(folder: &Path, root: &Path, folders: &mut Vec<PathBuf>, paths: &mut Vec<
         } else if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("xsd")) {
             match path.canonicalize() {
                 // A pipe would be waited for without end.
-                Ok(real) if !real.is_file() => problems.file(&path, "it is not a file", Some("remove it, or give it another ending"), false),
+                Ok(real) if !real.is_file() => {
+                    problems.file(&path, "it is not a file", Some("remove it, or give it another ending"), false)
+                }
                 Ok(real) if real.starts_with(root) => paths.push(path),
                 Ok(_) => {
                     problems.file(&path, "the file is a link out of the schema folder", Some("copy the schema into the folder"), false)
