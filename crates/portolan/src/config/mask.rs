@@ -62,6 +62,22 @@ pub fn by_line(report: &mut Report, file: usize, text: &str) {
     }
 }
 
+/// Masks user names, passwords and queries of URLs, whatever key they stand under.
+pub fn in_urls(report: &mut Report, file: usize, text: &str) {
+    for (found, _) in text.match_indices("://") {
+        let start = found + 3;
+        let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>');
+        let url = text[start..].split(ends).next().unwrap_or_default();
+        let authority = url.split(['/', '?', '#']).next().unwrap_or_default();
+        if let Some(at) = authority.rfind('@') {
+            report.sources.mask(Span { file, start, end: start + at });
+        }
+        if let Some(query) = url.find('?') {
+            report.sources.mask(Span { file, start: start + query + 1, end: start + url.len() });
+        }
+    }
+}
+
 /// Where the value of the first key that sounds like a secret begins in a line.
 fn after_secret_key(line: &str) -> Option<usize> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
@@ -94,6 +110,12 @@ mod tests {
         assert_eq!(shown("password: [a, b]"), "password: *** **");
         assert_eq!(shown("password: { env: NAME }"), "password: { env: NAME }");
         assert_eq!(shown("tls: { key: server.key }"), "tls: { key: server.key }");
+    }
+
+    #[test]
+    fn credentials_and_queries_of_urls_are_hidden_under_any_key() {
+        assert_eq!(shown("url: \"http://me:abc@host/x?sig=def\" # y"), "url: \"http://******@host/x?*******\" # y");
+        assert_eq!(shown("a: see http://host/ü and x"), "a: see http://host/ü and x");
     }
 
     #[test]

@@ -229,6 +229,7 @@ pub fn parse(report: &mut Report, file: usize) -> Option<Node> {
         Some(None) => {}
         None => mask::by_line(report, file, source.text()),
     }
+    mask::in_urls(report, file, source.text());
     root.map(|root| root.unwrap_or_else(|| Node::new(Span::file(file), Yaml::Map(Vec::new()))))
 }
 
