@@ -19,6 +19,10 @@ fn cases() -> Vec<PathBuf> {
 
 /// What people see of a case, with paths as if the application folder were the current one.
 fn output(case: &Path) -> String {
+    // At a short path: where messages are broken into lines depends on its length.
+    let place = tempfile::tempdir().unwrap();
+    copy(case, place.path());
+    let case = place.path();
     let environment = fs::read_to_string(case.join("environment.txt")).ok();
     let loaded = config::load(case, environment.as_deref().map(str::trim), &portolan::registry());
     assert_eq!(loaded.application.is_none(), loaded.report.failed(), "{}: an application exactly when there is no mistake", case.display());
@@ -28,7 +32,20 @@ fn output(case: &Path) -> String {
     unwrapped(&text).replace(&format!("{}/", case.display()), "").replace(&case.display().to_string(), ".")
 }
 
-/// Messages on one line each: where they are broken depends on the length of the path of this folder.
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+/// Messages on one line each, wherever they were broken.
 fn unwrapped(text: &str) -> String {
     text.replace("\n  | ", " ")
 }
