@@ -261,8 +261,8 @@ impl Server {
         let core = self.core.clone();
         let (edited, streamed) = tokio::task::spawn_blocking(move || {
             let mut keeper = BodyKeeper::new(core.store.clone(), core.world.clone(), body::INLINE_MAX);
-            let opened = body.open().map_err(|e| unreadable(&InterchangeError::from(body::BodyError::Read(e))))?;
-            let content = keeper.keep_body(opened).map_err(|e| unreadable(&e.into()))?;
+            let opened = body.open().map_err(|e| InterchangeError::from(body::BodyError::Read(e)))?;
+            let content = keeper.keep_body(opened).map_err(InterchangeError::from)?;
             let mut parts = original.parts.clone();
             let Some(part) = parts.get_mut(usize::from(original.body_index)) else {
                 return Err(not_allowed("the message has no body to edit: terminate it, or submit a new one"));
@@ -396,12 +396,4 @@ fn not_allowed(reason: &str) -> Refusal {
 
 fn refused(error: &StoreError) -> Refusal {
     Refusal { code: error.code(), description: error.to_string(), passing: true }
-}
-
-fn unreadable(error: &InterchangeError) -> Refusal {
-    match error {
-        InterchangeError::Message { code, description } | InterchangeError::Environment { code, description } => {
-            Refusal { code: *code, description: description.clone(), passing: true }
-        }
-    }
 }

@@ -52,12 +52,6 @@ impl Pipeline {
         Ok(Self { context, components })
     }
 
-    /// Whether it has no components: messages pass through untouched.
-    #[must_use]
-    pub fn is_pass_through(&self) -> bool {
-        self.components.is_empty()
-    }
-
     /// Runs a receive pipeline; hands each resulting document to `each` as it comes.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use crate::{
     journal::About,
     publish::{self, Publication},
 };
+use portolan_engine::resume::{ResumePoint, resume_point};
 use portolan_model::{
     Code, InstanceId, Message, SmolStr, Timestamp, Value, code,
     instance::{Failure, Instance, MessageForm, ServiceClass},
@@ -31,6 +32,15 @@ pub struct Refusal {
     pub description: String,
     /// The message may be fine: the store or the host is at fault.
     pub passing: bool,
+}
+
+impl From<InterchangeError> for Refusal {
+    fn from(error: InterchangeError) -> Self {
+        match error {
+            InterchangeError::Message { code, description } => refuse(code, description, false),
+            InterchangeError::Environment { code, description } => refuse(code, description, true),
+        }
+    }
 }
 
 /// Runs the loop until the host stops.
@@ -120,15 +130,12 @@ fn location_of(deployment: &Deployment, old: &Instance, message: &Message) -> Re
 
 fn work_through(core: &Core, location: &Location, message: &Message, form: MessageForm, now: Timestamp) -> Result<Interchange, Refusal> {
     let opened: PipelineMessage = body::pipeline_message(&core.store, message);
-    if form == MessageForm::PostPipeline {
+    if resume_point(form) == ResumePoint::Publish {
         return republish(core, message, opened, now);
     }
     interchange::process_guarded(core, location, opened, now).map_err(|(error, streamed)| {
         publish::discard_blocking(core, streamed);
-        match error {
-            InterchangeError::Message { code, description } => refuse(code, description, false),
-            InterchangeError::Environment { code, description } => refuse(code, description, true),
-        }
+        error.into()
     })
 }
 

@@ -7,6 +7,7 @@ use crate::{
     },
     config::{
         self, Loaded,
+        reload::Difference,
         render::{self, Style},
     },
     registry,
@@ -90,7 +91,11 @@ impl Reloader {
             .await
             .map_err(|panic| panic.to_string())?;
         let blueprint = blueprint(&self.folder, loaded)?;
-        server.reload(blueprint).await.map_err(|error| error.to_string())
+        let old = server.core.deployment();
+        let difference = Difference::between(&old.blueprint.application, &blueprint.application);
+        server.reload(blueprint).await.map_err(|error| error.to_string())?;
+        tracing::info!("taken over: {difference}");
+        Ok(())
     }
 }
 
